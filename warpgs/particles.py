@@ -1,0 +1,99 @@
+"""The oriented particles on one device: the only place where arrays go up to Warp and come back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import warp as wp
+
+from warpgs.types import Gaussians
+
+LOGIT_LIMIT = 12.0
+"""Probabilities are kept this far from 0 and 1, as logits: sigmoid(12) = 1 - 6e-6."""
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    """One value per particle for each parameter; a gradient of particles is again Particles.
+
+    ``dtype`` is ``wp.float32`` everywhere but in gradient checks, which run in ``wp.float64``.
+    """
+
+    means: wp.array
+    """Centers [m], world frame, vec3, shape [n]."""
+    rotations: wp.array
+    """Quaternions x, y, z, w, world from particle, normalized where they are used, shape [n]."""
+    log_scales: wp.array
+    """Logarithm of one standard deviation [m] along each axis, vec3, shape [n]."""
+    colors: wp.array
+    """RGB, vec3, shape [n]."""
+    opacity_logits: wp.array
+    """Logit of the opacity, shape [n]."""
+    foreground_logits: wp.array
+    """Logit of the probability of belonging to a moving object, shape [n]."""
+
+    def __len__(self) -> int:
+        return self.means.size
+
+    @property
+    def device(self) -> wp.Device:
+        return self.means.device
+
+    @property
+    def dtype(self) -> type:
+        """wp.float32 or wp.float64."""
+        return self.opacity_logits.dtype
+
+    @staticmethod
+    def zeros(count: int, device: wp.DeviceLike, dtype: type = wp.float32) -> Particles:
+        """All-zero particles: gradients and moments start here."""
+        vec3 = wp.types.vector(3, dtype)
+        quat = wp.types.quaternion(dtype)
+        kinds = (vec3, quat, vec3, vec3, dtype, dtype)
+        return Particles(*(wp.zeros(count, dtype=kind, device=device) for kind in kinds))
+
+    @staticmethod
+    def upload(gaussians: Gaussians, device: wp.DeviceLike, dtype: type = wp.float32) -> Particles:
+        """Copy ``gaussians`` to ``device``."""
+        particles = Particles.zeros(len(gaussians), device, dtype)
+        particles.means.assign(gaussians.means)
+        particles.rotations.assign(np.roll(gaussians.rotations_wxyz, -1, axis=1))
+        particles.log_scales.assign(gaussians.log_scales)
+        particles.colors.assign(gaussians.colors)
+        particles.opacity_logits.assign(gaussians.opacity_logits)
+        particles.foreground_logits.assign(logit(gaussians.foreground))
+        return particles
+
+    def download(self) -> Gaussians:
+        """Copy back to NumPy, quaternions normalized."""
+        rotations_xyzw = self.rotations.numpy()
+        rotations_xyzw = rotations_xyzw / np.linalg.norm(rotations_xyzw, axis=1, keepdims=True)
+        return Gaussians(
+            means=self.means.numpy().copy(),
+            rotations_wxyz=np.roll(rotations_xyzw, 1, axis=1),
+            log_scales=self.log_scales.numpy().copy(),
+            colors=self.colors.numpy().copy(),
+            opacity_logits=self.opacity_logits.numpy().copy(),
+            foreground=1.0 / (1.0 + np.exp(-self.foreground_logits.numpy())),
+        )
+
+    def named(self) -> dict[str, wp.array]:
+        """Parameter name to array."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def first(self, count: int) -> Particles:
+        """A view of the first ``count`` particles; shares memory."""
+        return Particles(*(array[:count] for array in self.named().values()))
+
+    def zero_(self) -> None:
+        """Set everything to zero."""
+        for array in self.named().values():
+            array.zero_()
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Inverse sigmoid, kept within +-LOGIT_LIMIT."""
+    low = 1.0 / (1.0 + np.exp(LOGIT_LIMIT))
+    clipped = np.clip(np.asarray(probability, np.float64), low, 1.0 - low)
+    return np.log(clipped / (1.0 - clipped)).astype(np.float32)
