@@ -203,6 +203,10 @@ class Scene(ABC):
             ValueError, OSError: naming the file, what is wrong and the remedy.
         """
 
+    def visible(self, timestep: int, camera: Camera) -> np.ndarray | None:
+        """Whether ``camera`` sees each ground-truth point, shape [n], bool; None where that is not known."""
+        return None
+
     def frames(self, split: Split = "train", timesteps: range | None = None) -> Iterator[Frame]:
         """Frames in time order; a file is opened only when its frame is reached."""
         for timestep in timesteps if timesteps is not None else range(self.timestep_count):
