@@ -1,0 +1,17 @@
+"""A run on disk, safe against being killed at any moment.
+
+::
+
+    runs/box/
+        config.json        what was asked: scene, timesteps, settings; its marker is what makes the folder a run
+        gaussians.npz      the first timestep and all that stays constant
+        poses/000000.npz   centers and rotations at one timestep, plus what the tracker needs to go on from there
+        log.jsonl          one line of metrics per timestep; timings only here, so that equal runs have equal .npz bytes
+        lock               held by the process that writes
+
+A file is written under a temporary name, flushed and renamed: it is whole or absent. ``poses`` says what is done.
+"""
+
+from warpgs.run.run import Pose, Run
+
+__all__ = ["Pose", "Run"]

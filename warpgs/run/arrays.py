@@ -1,0 +1,85 @@
+"""The arrays of a run: what they must be, how their files are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from warpgs.checks import check_finite, check_shape, refuse, sentence
+from warpgs.files import whole_file
+
+FREE_SPACE = "free some disk space and run again with --resume; the timesteps stored before are whole"
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def write_npz(path: Path, arrays: Arrays) -> None:
+    """Write arrays bit for bit, in C order.
+
+    Uncompressed, since float32 poses hardly compress. np.savez dates every member 1980: equal arrays give equal bytes.
+    """
+    with whole_file(path, FREE_SPACE) as temporary:
+        np.savez(temporary, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+def check_gaussians(path: Path, arrays: Arrays) -> None:
+    """Refuse what is not the content of gaussians.npz.
+
+    Raises:
+        ValueError, TypeError: naming the file and the array.
+    """
+    names = _member(path, arrays, "camera_names")
+    if names.dtype.kind != "U" or names.ndim != 1:
+        got = f"{names.dtype} of shape {list(names.shape)}"
+        raise TypeError(sentence(f"{path}: camera_names", "a list of names", got))
+    means = _member(path, arrays, "means")
+    count, cameras = len(means) if means.ndim else 0, len(names)
+    if count == 0:
+        refuse(path, "at least one Gaussian", 0, "check the masks and the starting cloud")
+    _check_rigid(path, arrays, count)
+    shapes = {
+        "log_scales": (count, 3),
+        "colors": (count, 3),
+        "opacity_logits": (count,),
+        "foreground": (count,),
+        "camera_log_gains": (cameras, 3),
+        "camera_offsets": (cameras, 3),
+    }
+    for name, shape in shapes.items():
+        _check_float32(path, arrays, name, shape)
+
+
+def check_pose(path: Path, arrays: Arrays, count: int) -> None:
+    """Refuse what is not the pose of ``count`` Gaussians.
+
+    Raises:
+        ValueError, TypeError: naming the file and the array.
+    """
+    _check_rigid(path, arrays, count)
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(sentence(f"{path}: {name}", "numbers or text", "Python objects"))
+
+
+def _check_rigid(path: Path, arrays: Arrays, count: int) -> None:
+    _check_float32(path, arrays, "means", (count, 3))
+    _check_float32(path, arrays, "rotations_wxyz", (count, 4))
+    error = float(np.abs(np.linalg.norm(arrays["rotations_wxyz"], axis=1) - 1.0).max(initial=0.0))
+    if error > 1e-3:
+        refuse(f"{path}: rotations_wxyz", "unit quaternions", f"lengths off by {error:.3g}", "normalize them")
+
+
+def _check_float32(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...]) -> None:
+    array = _member(path, arrays, name)
+    if array.dtype != np.float32:
+        raise TypeError(sentence(f"{path}: {name}", "float32", array.dtype))
+    check_shape(f"{path}: {name}", array, shape)
+    check_finite(f"{path}: {name}", array, "lower the rates if the optimization diverged, restore a damaged file")
+
+
+def _member(path: Path, arrays: Arrays, name: str) -> np.ndarray:
+    if name not in arrays:
+        refuse(path, f"an array named {name}", ", ".join(arrays) or "none", "restore the file")
+    return arrays[name]
