@@ -1,4 +1,5 @@
-"""Checks at public boundaries. Every error sentence of the project is worded here: ``<what>: expected <rule>, got <value>; <remedy>``."""
+"""Checks at public boundaries. Every error sentence of the project is worded here: ``<what>: expected <rule>, got
+<value>; <remedy>``."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def check_finite(what: object, array: np.ndarray, remedy: str = "") -> None:
 
 def check_array(what: str, array: wp.array, dtype: Any, shape: tuple[int, ...]) -> None:
     """Refuse a Warp array of another type or shape."""
-    if array.dtype is not dtype:
+    if not wp.types.types_equal(array.dtype, dtype):
         raise TypeError(sentence(what, f"a wp.array of {dtype.__name__}", array.dtype.__name__))
     if tuple(array.shape) != tuple(shape):
         refuse(what, f"shape {list(shape)}", list(array.shape))
@@ -119,4 +120,15 @@ def check_suffix(path: Path, suffixes: Sequence[str]) -> None:
 def check_absent(path: Path, overwrite: bool) -> None:
     """Refuse to overwrite what exists, unless asked."""
     if path.exists() and not overwrite:
-        raise FileExistsError(sentence(path, "a path that does not exist yet", "an existing one", "pass --overwrite to replace it"))
+        raise FileExistsError(
+            sentence(path, "a path that does not exist yet", "an existing one", "pass --overwrite to replace it")
+        )
+
+
+def check_timesteps(what: object, timesteps: range, count: int) -> None:
+    """Refuse instants that a scene of ``count`` timesteps does not have."""
+    if len(timesteps) == 0:
+        refuse(f"{what}: timesteps", "at least one", "none", f"choose from 0:{count}")
+    if min(timesteps) < 0 or max(timesteps) >= count:
+        got = f"{min(timesteps)} to {max(timesteps)}"
+        refuse(f"{what}: timesteps", f"from 0 to {count - 1}", got, f"choose from 0:{count}")

@@ -1,7 +1,8 @@
 """What flows between the rooms: frozen dataclasses over NumPy arrays, no Warp.
 
-World: right-handed, z up, metres (or the source's unit where its scale is unknown). Cameras: OpenCV (x right, y down, z forward),
-pixel centers at +0.5. Quaternions outside Warp are named ``_wxyz``. Stored forms are in the name: ``log_scales``, ``opacity_logits``.
+World: right-handed, z up, metres (or the source's unit where its scale is unknown). Cameras: OpenCV (x right, y down, z
+forward), pixel centers at +0.5. Quaternions outside Warp are named ``_wxyz``. Stored forms are in the name:
+``log_scales``, ``opacity_logits``.
 """
 
 from __future__ import annotations

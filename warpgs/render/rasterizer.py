@@ -1,0 +1,169 @@
+"""The differentiable rasterizer of one view: project, bin, composite, and back. Owns every buffer it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from itertools import pairwise
+
+import numpy as np
+import warp as wp
+
+from warpgs.checks import refuse
+from warpgs.particles import Particles
+from warpgs.render import composite_cpu, composite_cuda
+from warpgs.render.bins import Bins, tile_grid
+from warpgs.render.project import CHANNELS, GRADIENT, RECORD, project, project_adjoint
+
+
+class Rasterizer:
+    """Draws particles into one image of planar channels, all in one pass, with gradients.
+
+    Results do not depend on ``executor``: tiles are independent, and pair gradients are added in a fixed order.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        width: int,
+        height: int,
+        *,
+        channels: int = 4,
+        device: wp.DeviceLike = "cpu",
+        dtype: type = wp.float32,
+        executor: Executor | None = None,
+        bands: int = 1,
+        portable: bool = False,
+    ) -> None:
+        """Allocate buffers.
+
+        Args:
+            count: Number of particles that will be drawn.
+            width: Image width [px].
+            height: Image height [px].
+            channels: How many of CHANNELS to draw, 3 .. 6.
+            device: Where the particles live.
+            dtype: wp.float32, or wp.float64 for gradient checks.
+            executor: On the CPU, runs bands of tiles at the same time.
+            bands: Into how many bands of equal work the tiles are cut.
+            portable: Use the one-thread-per-pixel kernels on the CPU too, to test them without a GPU.
+        """
+        if not 3 <= channels <= len(CHANNELS):
+            refuse("channels", f"3 to {len(CHANNELS)} ({', '.join(CHANNELS)})", channels)
+        self.device = wp.get_device(device)
+        self.dtype = dtype
+        self.count = count
+        self.width, self.height, self.channels = width, height, channels
+        self._strips = self.device.is_cpu and not portable
+        self._executor, self._bands = executor, bands
+        composite = composite_cpu if self._strips else composite_cuda
+        self._kernels = composite.composite_kernels(dtype, channels)
+        self._grid = tile_grid(width, height, composite.TILE_WIDTH, composite.TILE_HEIGHT)
+        self._bins = Bins(count, self._grid, self.device, serial=self._strips)
+        self._pair_count = 0
+
+        self.records = self._zeros((count, RECORD + channels))
+        """Splats of the last view, see project.py."""
+        self.adj_records = self._zeros((count, GRADIENT + channels))
+        """Gradient of the last backward pass by ``records``; densification reads the screen-space part."""
+        self.image = self._zeros((channels, height, width))
+        """Planar channels of the last view; black where nothing is."""
+        self.transmittance = self._zeros((height, width))
+        """Share of light that passes all particles: 1 - alpha."""
+        self._adj_pairs = self._zeros((0, GRADIENT + channels))
+        self._depth_keys = wp.zeros(
+            2 * count, dtype=wp.int32, device=self.device
+        )  # radix sort works in the second half
+        self._order = wp.zeros(2 * count, dtype=wp.int32, device=self.device)
+
+    def _zeros(self, shape: tuple[int, ...]) -> wp.array:
+        return wp.zeros(shape, dtype=self.dtype, device=self.device)
+
+    def render(self, particles: Particles, views: wp.array, view_index: int, *, tape: wp.Tape | None = None) -> None:
+        """Draw ``particles`` as seen by ``views[view_index]`` into ``image`` and ``transmittance``.
+
+        Args:
+            particles: ``count`` particles on this device.
+            views: Cameras of this image size, from ``upload_views``.
+            view_index: Which of them.
+            tape: Records the backward pass when given: it reads and clears ``image.grad`` and adds to the ``grad`` of
+            each
+                particle array (all must have been made with ``requires_grad``).
+        """
+        if len(particles) != self.count:
+            refuse("particles", f"{self.count}, as allocated", len(particles), "make a Rasterizer of that count")
+        project(particles, views, view_index, self.records, self._depth_keys, self._order)
+        if self.count:
+            wp.utils.radix_sort_pairs(self._depth_keys, self._order, self.count)
+        self._pair_count = self._bins.fill(self.records, self._order, self.count)
+        self._composite()
+        if tape is not None:
+            gradients = Particles(*(array.grad for array in particles.named().values()))
+
+            def backward() -> None:
+                self.backward(particles, views, view_index, self.image.grad, gradients)
+                self.image.grad.zero_()
+
+            tape.record_func(backward, [*particles.named().values(), self.image])
+
+    def backward(
+        self, particles: Particles, views: wp.array, view_index: int, adj_image: wp.array3d, gradients: Particles
+    ) -> None:
+        """Add the gradient of the last ``render`` to ``gradients``.
+
+        Args:
+            particles: As in ``render``.
+            views: As in ``render``.
+            view_index: As in ``render``.
+            adj_image: Gradient of the loss by ``image``, shape [channels, height, width].
+            gradients: Of the first len(gradients) particles; the others are constant, which saves their share of the
+            work.
+        """
+        self._composite_adjoint(adj_image, len(gradients))
+        project_adjoint(particles, views, view_index, self.records, self.adj_records, gradients)
+
+    def _composite(self) -> None:
+        bins = self._bins
+        lists = [bins.starts, bins.pairs, self.records]
+        outputs = [self.image, self.transmittance]
+        if self._strips:
+            fixed = [*lists, self._grid.columns, self.width, self.height]
+            self._for_bands(self._kernels.forward, lambda first: [*fixed, first, *outputs])
+        else:
+            threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
+            self._launch(self._kernels.forward, threads, [*lists, self._grid, *outputs])
+
+    def _composite_adjoint(self, adj_image: wp.array3d, active_count: int) -> None:
+        bins = self._bins
+        lists = [bins.starts, bins.pairs, self.records, active_count]
+        if self._strips:
+            if self._adj_pairs.shape[0] < self._pair_count:
+                self._adj_pairs = self._zeros((bins.capacity, GRADIENT + self.channels))
+            fixed = [*lists, self._grid.columns, self.width, self.height, self.image, adj_image]
+            self._for_bands(self._kernels.adjoint, lambda first: [*fixed, first, self._adj_pairs])
+            inputs = [bins.pairs, self._pair_count, active_count, self._adj_pairs, self.adj_records]
+            self._launch(self._kernels.reduce, 1, inputs)
+        else:
+            self.adj_records.zero_()
+            threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
+            self._launch(self._kernels.adjoint, threads, [*lists, self._grid, self.image, adj_image, self.adj_records])
+
+    def _launch(self, kernel: wp.Kernel, dim: int, arguments: list) -> None:
+        wp.launch(kernel, dim, arguments, device=self.device, record_tape=False)
+
+    def _for_bands(self, kernel: wp.Kernel, arguments: Callable[[int], list]) -> None:
+        """Launch ``kernel`` over all tiles, in bands of about equal numbers of pairs."""
+        if self._executor is None:
+            self._launch(kernel, self._bins.tile_count, arguments(0))
+            return
+        kernel.module.load(self.device)  # not from two threads at once
+        starts = self._bins.starts.numpy()
+        targets = np.linspace(0, starts[-1], self._bands + 1)[1:-1]
+        edges = [0, *np.searchsorted(starts, targets).tolist(), self._bins.tile_count]
+        jobs = [
+            self._executor.submit(self._launch, kernel, last - first, arguments(first))
+            for first, last in pairwise(edges)
+            if last > first
+        ]
+        for job in jobs:
+            job.result()
