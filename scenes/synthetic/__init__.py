@@ -1,0 +1,26 @@
+"""Synthetic recordings: moving textured meshes, ray-cast, with exact ground truth.
+
+A new scene is a list of bodies and their poses::
+
+    bodies = [box("die", (0.2, 0.2, 0.2), Texture(Pattern.MARBLE, 0.05, (red, white, blue)))]
+    scene = SyntheticScene("die", bodies, world_from_body, SyntheticOptions(timesteps=len(world_from_body)))
+"""
+
+from scenes.synthetic.bodies import Body, Pattern, Texture, ball, box, capsule, room
+from scenes.synthetic.options import DEFAULTS, SyntheticOptions
+from scenes.synthetic.scene import SyntheticScene
+from scenes.synthetic.tumble import tumble
+
+__all__ = [
+    "DEFAULTS",
+    "Body",
+    "Pattern",
+    "SyntheticOptions",
+    "SyntheticScene",
+    "Texture",
+    "ball",
+    "box",
+    "capsule",
+    "room",
+    "tumble",
+]

@@ -1,0 +1,408 @@
+"""Rays against textured meshes: pictures, masks, depths, visibility and colors of points, on Warp's CPU device.
+
+A group of parts is cast together: the surroundings, which never move, and the bodies, one pose each per timestep. Rays
+are taken into a part's own frame, so no mesh is ever rebuilt. What each ray of a camera hits on the surroundings is
+found once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+from scipy.spatial.transform import Rotation
+
+from scenes.synthetic.bodies import Body
+from scenes.synthetic.shading import LIGHT, Material, albedo, lit
+from warpgs.types import Camera
+
+DEVICE = "cpu"
+FAR = wp.constant(1.0e6)
+"""Longest ray [m]."""
+LIFT = wp.constant(1.0e-3)
+"""Start of a shadow ray above its surface, and tolerance of a visibility test [m]."""
+
+
+@wp.struct
+class Parts:
+    """Textured meshes and, in rows of one timestep each, where they are."""
+
+    meshes: wp.array[wp.uint64]
+    materials: wp.array[Material]
+    poses: wp.array2d[wp.transform]
+    """World from part, shape [t, p]."""
+    spheres: wp.array2d[wp.vec4]
+    """Bounding spheres, world frame: center and radius [m], shape [t, p]."""
+
+
+@wp.struct
+class View:
+    """A camera as kernels read it."""
+
+    width: int
+    height: int
+    focal: wp.vec2
+    center: wp.vec2
+    rotation: wp.mat33
+    """World from camera."""
+    origin: wp.vec3
+
+
+@wp.struct
+class Hit:
+    """Where a ray meets a part first; ``part`` is -1 where it meets none."""
+
+    distance: float
+    part: int
+    face: int
+
+
+@wp.func
+def direction_world(view: View, x_px: float, y_px: float) -> wp.vec3:
+    """Unit direction of the ray through a point of the picture [px]."""
+    x = (x_px - view.center[0]) / view.focal[0]
+    y = (y_px - view.center[1]) / view.focal[1]
+    return wp.normalize(view.rotation * wp.vec3(x, y, 1.0))
+
+
+@wp.func
+def meets_sphere(sphere: wp.vec4, origin: wp.vec3, direction: wp.vec3) -> bool:
+    """True where a ray passes within a bounding sphere."""
+    to_center = wp.vec3(sphere[0], sphere[1], sphere[2]) - origin
+    along = wp.dot(to_center, direction)
+    radius = sphere[3]
+    return along > -radius and wp.length_sq(to_center) - along * along < radius * radius
+
+
+@wp.func
+def meets_any_sphere(parts: Parts, timestep: int, origin: wp.vec3, direction: wp.vec3) -> bool:
+    """True where a ray may meet a part."""
+    for part in range(parts.meshes.shape[0]):
+        if meets_sphere(parts.spheres[timestep, part], origin, direction):
+            return True
+    return False
+
+
+@wp.func
+def cast(parts: Parts, timestep: int, origin: wp.vec3, direction: wp.vec3, limit: float) -> Hit:
+    """First hit of a ray nearer than ``limit`` [m]."""
+    hit = Hit()
+    hit.distance = limit
+    hit.part = -1
+    for part in range(parts.meshes.shape[0]):
+        if meets_sphere(parts.spheres[timestep, part], origin, direction):
+            part_from_world = wp.transform_inverse(parts.poses[timestep, part])
+            start = wp.transform_point(part_from_world, origin)
+            query = wp.mesh_query_ray(
+                parts.meshes[part], start, wp.transform_vector(part_from_world, direction), hit.distance
+            )
+            if query.result:
+                hit.distance = query.t
+                hit.part = part
+                hit.face = query.face
+    return hit
+
+
+@wp.func
+def surface_color(
+    parts: Parts, timestep: int, part: int, face: int, point: wp.vec3, bodies: Parts, body_timestep: int, shadows: int
+) -> wp.vec3:
+    """Shaded color of a point of a part; the bodies throw shadows. RGB 0..1."""
+    pose = parts.poses[timestep, part]
+    normal = wp.transform_vector(pose, wp.mesh_eval_face_normal(parts.meshes[part], face))
+    shadowed = wp.float32(0.0)
+    if shadows != 0 and wp.dot(normal, LIGHT) > 0.0:
+        blocker = cast(bodies, body_timestep, point + LIFT * normal, LIGHT, FAR)
+        if blocker.part >= 0:
+            shadowed = wp.float32(1.0)
+    color = albedo(parts.materials[part], wp.transform_point(wp.transform_inverse(pose), point))
+    return lit(color, normal, shadowed)
+
+
+@wp.kernel(enable_backward=False)
+def cast_background_kernel(
+    # inputs
+    view: View,
+    background: Parts,
+    bodies: Parts,
+    side: int,
+    # outputs
+    distance: wp.array2d[float],
+    part: wp.array2d[wp.int8],
+    face: wp.array2d[int],
+    color: wp.array2d[wp.uint8],
+):
+    pixel = wp.tid()
+    total = wp.vec3()
+    for sample in range(side * side):
+        x = float(pixel % view.width) + (float(sample % side) + 0.5) / float(side)
+        y = float(pixel // view.width) + (float(sample // side) + 0.5) / float(side)
+        direction = direction_world(view, x, y)
+        hit = cast(background, 0, view.origin, direction, FAR)
+        distance[pixel, sample] = hit.distance
+        part[pixel, sample] = wp.int8(hit.part)
+        face[pixel, sample] = hit.face
+        if hit.part >= 0:
+            point = view.origin + hit.distance * direction
+            total += surface_color(background, 0, hit.part, hit.face, point, bodies, 0, 0)
+    total /= float(side * side)
+    for channel in range(3):
+        color[pixel, channel] = wp.uint8(255.0 * total[channel] + 0.5)
+
+
+@wp.kernel(enable_backward=False)
+def cast_frame_kernel(
+    # inputs
+    view: View,
+    background: Parts,
+    bodies: Parts,
+    timestep: int,
+    side: int,
+    shadows: int,
+    distance: wp.array2d[float],
+    part: wp.array2d[wp.int8],
+    face: wp.array2d[int],
+    background_color: wp.array2d[wp.uint8],
+    # outputs
+    color: wp.array2d[wp.uint8],
+    mask: wp.array[wp.uint8],
+):
+    pixel = wp.tid()
+    touched = wp.int32(0)
+    for sample in range(side * side):
+        x = float(pixel % view.width) + (float(sample % side) + 0.5) / float(side)
+        y = float(pixel // view.width) + (float(sample // side) + 0.5) / float(side)
+        direction = direction_world(view, x, y)
+        if meets_any_sphere(bodies, timestep, view.origin, direction):
+            touched = 1
+        elif shadows != 0:
+            point = view.origin + distance[pixel, sample] * direction
+            if meets_any_sphere(bodies, timestep, point, LIGHT):
+                touched = 1
+    if touched == 0:
+        for channel in range(3):
+            color[pixel, channel] = background_color[pixel, channel]
+        mask[pixel] = wp.uint8(0)
+        return
+    total = wp.vec3()
+    covered = wp.float32(0.0)
+    for sample in range(side * side):
+        x = float(pixel % view.width) + (float(sample % side) + 0.5) / float(side)
+        y = float(pixel // view.width) + (float(sample // side) + 0.5) / float(side)
+        direction = direction_world(view, x, y)
+        limit = distance[pixel, sample]
+        hit = cast(bodies, timestep, view.origin, direction, limit)
+        point = view.origin + hit.distance * direction
+        if hit.part >= 0:
+            covered += 1.0
+            total += surface_color(bodies, timestep, hit.part, hit.face, point, bodies, timestep, shadows)
+        elif part[pixel, sample] >= wp.int8(0):
+            back = int(part[pixel, sample])
+            total += surface_color(background, 0, back, face[pixel, sample], point, bodies, timestep, shadows)
+    total /= float(side * side)
+    for channel in range(3):
+        color[pixel, channel] = wp.uint8(255.0 * total[channel] + 0.5)
+    mask[pixel] = wp.uint8(255.0 * covered / float(side * side) + 0.5)
+
+
+@wp.kernel(enable_backward=False)
+def cast_depth_kernel(
+    # inputs
+    view: View,
+    background: Parts,
+    bodies: Parts,
+    timestep: int,
+    # outputs
+    depth: wp.array[float],
+):
+    pixel = wp.tid()
+    direction = direction_world(view, float(pixel % view.width) + 0.5, float(pixel // view.width) + 0.5)
+    hit = cast(background, 0, view.origin, direction, FAR)
+    hit = cast(bodies, timestep, view.origin, direction, hit.distance)
+    depth[pixel] = hit.distance * wp.dot(direction, view.rotation * wp.vec3(0.0, 0.0, 1.0))
+
+
+@wp.kernel(enable_backward=False)
+def see_points_kernel(
+    # inputs
+    view: View,
+    background: Parts,
+    bodies: Parts,
+    timestep: int,
+    points: wp.array[wp.vec3],
+    # outputs
+    visible: wp.array[wp.uint8],
+):
+    i = wp.tid()
+    ray = points[i] - view.origin
+    camera_point = wp.transpose(view.rotation) * ray
+    seen = wp.uint8(0)
+    if camera_point[2] > 0.0:
+        x = view.focal[0] * camera_point[0] / camera_point[2] + view.center[0]
+        y = view.focal[1] * camera_point[1] / camera_point[2] + view.center[1]
+        if x >= 0.0 and y >= 0.0 and x < float(view.width) and y < float(view.height):
+            distance = wp.length(ray)
+            limit = distance - LIFT
+            direction = ray / distance
+            hit = cast(background, 0, view.origin, direction, limit)
+            if hit.part < 0:
+                hit = cast(bodies, timestep, view.origin, direction, limit)
+            if hit.part < 0:
+                seen = wp.uint8(1)
+    visible[i] = seen
+
+
+@wp.kernel(enable_backward=False)
+def color_points_kernel(
+    # inputs
+    parts: Parts,
+    timestep: int,
+    bodies: Parts,
+    shadows: int,
+    points: wp.array[wp.vec3],
+    part: wp.array[int],
+    face: wp.array[int],
+    # outputs
+    colors: wp.array[wp.vec3],
+):
+    i = wp.tid()
+    colors[i] = surface_color(parts, timestep, part[i], face[i], points[i], bodies, timestep, shadows)
+
+
+@dataclass(frozen=True, eq=False)
+class PartGroup:
+    """Parts on the device, with the meshes that their ids point to."""
+
+    parts: Parts
+    """What kernels read."""
+    meshes: tuple[wp.Mesh, ...]
+    """Kept alive here: ``parts`` holds their ids only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Backdrop:
+    """What each ray of one camera hits on the surroundings."""
+
+    distance: wp.array
+    part: wp.array
+    face: wp.array
+    color: wp.array
+
+
+def upload(bodies: Sequence[Body], world_from_body: np.ndarray) -> PartGroup:
+    """Put bodies and their poses on the device.
+
+    Args:
+        bodies: Textured meshes, at most 127.
+        world_from_body: Rigid transforms, shape [t, b, 4, 4].
+    """
+    meshes = tuple(
+        wp.Mesh(
+            points=wp.array(body.mesh.vertices, dtype=wp.vec3, device=DEVICE),
+            indices=wp.array(body.mesh.faces.ravel(), dtype=wp.int32, device=DEVICE),
+        )
+        for body in bodies
+    )
+    centers = np.array([body.mesh.bounds.mean(axis=0) for body in bodies])
+    radii = [
+        1.001 * np.linalg.norm(body.mesh.vertices - center, axis=1).max()
+        for body, center in zip(bodies, centers, strict=True)
+    ]
+    spheres = np.empty((*world_from_body.shape[:2], 4))
+    spheres[..., :3] = np.einsum("tbij,bj->tbi", world_from_body[..., :3, :3], centers) + world_from_body[..., :3, 3]
+    spheres[..., 3] = radii
+    parts = Parts()
+    parts.meshes = wp.array([mesh.id for mesh in meshes], dtype=wp.uint64, device=DEVICE)
+    parts.materials = wp.array([_material(body) for body in bodies], dtype=Material, device=DEVICE)
+    parts.poses = wp.array(_transforms(world_from_body), dtype=wp.transform, device=DEVICE)
+    parts.spheres = wp.array(spheres, dtype=wp.vec4, device=DEVICE)
+    return PartGroup(parts, meshes)
+
+
+def view_of(camera: Camera) -> View:
+    """A camera as kernels read it."""
+    view = View()
+    view.width, view.height = camera.width, camera.height
+    view.focal = wp.vec2(camera.intrinsics[0, 0], camera.intrinsics[1, 1])
+    view.center = wp.vec2(camera.intrinsics[0, 2], camera.intrinsics[1, 2])
+    view.rotation = wp.mat33(camera.world_from_camera[:3, :3])
+    view.origin = wp.vec3(camera.world_from_camera[:3, 3])
+    return view
+
+
+def cast_background(camera: Camera, background: PartGroup, bodies: PartGroup, side: int) -> Backdrop:
+    """Cast ``side`` x ``side`` rays per pixel onto the surroundings alone."""
+    pixels = camera.width * camera.height
+    backdrop = Backdrop(
+        distance=wp.empty((pixels, side * side), dtype=float, device=DEVICE),
+        part=wp.empty((pixels, side * side), dtype=wp.int8, device=DEVICE),
+        face=wp.empty((pixels, side * side), dtype=int, device=DEVICE),
+        color=wp.empty((pixels, 3), dtype=wp.uint8, device=DEVICE),
+    )
+    inputs = [view_of(camera), background.parts, bodies.parts, side]
+    outputs = [backdrop.distance, backdrop.part, backdrop.face, backdrop.color]
+    wp.launch(cast_background_kernel, pixels, inputs, outputs, device=DEVICE, record_tape=False)
+    return backdrop
+
+
+def cast_frame(
+    camera: Camera, background: PartGroup, bodies: PartGroup, backdrop: Backdrop, timestep: int, shadows: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and mask of one camera: uint8, shapes [height, width, 3] and [height, width].
+
+    Only pixels whose rays, or whose light, may meet a body are cast anew; the others come from ``backdrop``.
+    """
+    pixels, samples = backdrop.distance.shape
+    color = wp.empty((pixels, 3), dtype=wp.uint8, device=DEVICE)
+    mask = wp.empty(pixels, dtype=wp.uint8, device=DEVICE)
+    inputs = [view_of(camera), background.parts, bodies.parts, timestep, round(samples**0.5), int(shadows)]
+    inputs += [backdrop.distance, backdrop.part, backdrop.face, backdrop.color]
+    wp.launch(cast_frame_kernel, pixels, inputs, [color, mask], device=DEVICE, record_tape=False)
+    return color.numpy().reshape(camera.height, camera.width, 3), mask.numpy().reshape(camera.height, camera.width)
+
+
+def cast_depth(camera: Camera, background: PartGroup, bodies: PartGroup, timestep: int) -> np.ndarray:
+    """Depth along the optical axis at each pixel's center [m], shape [height, width], float32."""
+    depth = wp.empty(camera.width * camera.height, dtype=float, device=DEVICE)
+    inputs = [view_of(camera), background.parts, bodies.parts, timestep]
+    wp.launch(cast_depth_kernel, depth.size, inputs, [depth], device=DEVICE, record_tape=False)
+    return depth.numpy().reshape(camera.height, camera.width)
+
+
+def see_points(
+    camera: Camera, background: PartGroup, bodies: PartGroup, timestep: int, points: np.ndarray
+) -> np.ndarray:
+    """True where a point [m], world frame, lies in the picture with nothing in front; shape [n], bool."""
+    visible = wp.empty(len(points), dtype=wp.uint8, device=DEVICE)
+    inputs = [view_of(camera), background.parts, bodies.parts, timestep]
+    inputs.append(wp.array(points, dtype=wp.vec3, device=DEVICE))
+    wp.launch(see_points_kernel, len(points), inputs, [visible], device=DEVICE, record_tape=False)
+    return visible.numpy().astype(bool)
+
+
+def color_points(
+    parts: PartGroup, bodies: PartGroup, shadows: bool, points: np.ndarray, part: np.ndarray, face: np.ndarray
+) -> np.ndarray:
+    """Shaded colors at timestep 0 of points [m] on given faces of parts; RGB 0..1, shape [n, 3], float32."""
+    colors = wp.empty(len(points), dtype=wp.vec3, device=DEVICE)
+    inputs = [parts.parts, 0, bodies.parts, int(shadows), wp.array(points, dtype=wp.vec3, device=DEVICE)]
+    inputs += [wp.array(index, dtype=wp.int32, device=DEVICE) for index in (part, face)]
+    wp.launch(color_points_kernel, len(points), inputs, [colors], device=DEVICE, record_tape=False)
+    return colors.numpy()
+
+
+def _material(body: Body) -> Material:
+    texture = body.texture
+    material = Material()
+    material.pattern, material.seed, material.grain = int(texture.pattern), texture.seed, texture.grain_m
+    material.color_a, material.color_b, material.color_c = (wp.vec3(*color) for color in texture.colors)
+    return material
+
+
+def _transforms(matrices: np.ndarray) -> np.ndarray:
+    """Rigid matrices [..., 4, 4] as position and quaternion x, y, z, w, shape [..., 7], float32."""
+    quaternions = Rotation.from_matrix(matrices[..., :3, :3].reshape(-1, 3, 3)).as_quat()
+    quaternions = quaternions.reshape((*matrices.shape[:-2], 4))
+    return np.concatenate([matrices[..., :3, 3], quaternions], axis=-1).astype(np.float32)

@@ -1,0 +1,228 @@
+"""A synthetic recording: bodies with known motion, ray-cast from a dome of cameras, with exact ground truth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+
+import numpy as np
+import trimesh
+import warp as wp
+from scipy.spatial.transform import Rotation
+
+from scenes.synthetic import raycast
+from scenes.synthetic.bodies import Body, room
+from scenes.synthetic.dome import dome
+from scenes.synthetic.options import SyntheticOptions
+from warpgs.checks import check_camera, check_finite, check_shape, check_timesteps, refuse
+from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
+
+LEAST_VIEWS = 2
+"""Training cameras that must see a surface point at timestep 0 before it enters the cloud or the ground truth."""
+
+
+class SyntheticScene(Scene):
+    """Textured bodies that move through a textured room; nothing is stored, every picture is cast when asked for.
+
+    The same options give the same pixels, however many threads cast them. The world frame is the source's frame.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        bodies: Sequence[Body],
+        world_from_body: np.ndarray,
+        options: SyntheticOptions,
+        *,
+        background: Sequence[Body] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Build a scene.
+
+        Args:
+            name: How the user named it.
+            bodies: What moves: the foreground.
+            world_from_body: Rigid pose of every body at every timestep, shape [t, b, 4, 4].
+            options: Cameras, pictures, cloud.
+            background: What never moves, in the world frame; a round room where None. It must surround the cameras.
+            threads: Cameras cast at once; one per core, at most 8, where None.
+
+        Raises:
+            ValueError: poses that are not rigid, or whose shape fits neither bodies nor timesteps.
+        """
+        world_from_body = np.asarray(world_from_body, np.float64)
+        _check_poses(name, world_from_body, len(bodies), options.timesteps)
+        self._name, self._options = name, options
+        self._bodies, self._background = tuple(bodies), tuple(background) if background is not None else room()
+        self._world_from_body = world_from_body
+        self._train, self._test = dome(options)
+        self._threads = threads or min(8, os.cpu_count() or 1)
+        # Warp compiles in the main thread: worker threads only launch.
+        wp.load_module(module=raycast, device=raycast.DEVICE)
+        self._body_group = raycast.upload(self._bodies, world_from_body)
+        identity = np.broadcast_to(np.eye(4), (1, len(self._background), 4, 4))
+        self._background_group = raycast.upload(self._background, identity)
+        self._backdrops: dict[str, raycast.Backdrop] = {}
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def fps(self) -> float:
+        return self._options.fps
+
+    @property
+    def timestep_count(self) -> int:
+        return self._options.timesteps
+
+    @property
+    def source_from_world(self) -> np.ndarray:
+        return np.eye(4)
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        """What moves, in the order of ``GroundTruth.world_from_body``."""
+        return self._bodies
+
+    def cameras(self, split: Split, timestep: int = 0) -> tuple[Camera, ...]:
+        check_timesteps(self._name, range(timestep, timestep + 1), self.timestep_count)
+        return self._train if split == "train" else self._test
+
+    def frame(self, timestep: int, split: Split = "train") -> Frame:
+        cameras = self.cameras(split, timestep)
+        with ThreadPoolExecutor(self._threads) as pool:
+            pictures = list(pool.map(lambda camera: self._cast(camera, timestep), cameras))
+        return Frame(
+            timestep=timestep,
+            time_s=timestep / self.fps,
+            cameras=cameras,
+            images=tuple(image for image, _ in pictures),
+            masks=tuple(mask for _, mask in pictures) if self._options.has_masks else None,
+        )
+
+    def depth(self, timestep: int, camera: Camera) -> np.ndarray:
+        """Exact depth along the optical axis at each pixel's center [m], shape [height, width], float32."""
+        check_timesteps(self._name, range(timestep, timestep + 1), self.timestep_count)
+        return raycast.cast_depth(camera, self._background_group, self._body_group, timestep)
+
+    def visible(self, timestep: int, camera: Camera) -> np.ndarray:
+        """True for each ground-truth point that lies in the camera's picture with nothing in front; shape [n], bool."""
+        check_timesteps(self._name, range(timestep, timestep + 1), self.timestep_count)
+        return self._see(timestep, camera, self._truth.points[timestep])
+
+    def point_cloud(self) -> PointCloud | None:
+        """Noisy samples of the surfaces that the training cameras see at timestep 0; None without ``has_cloud``."""
+        options = self._options
+        if not options.has_cloud:
+            return None
+        generator = np.random.default_rng([options.seed, 1])
+        background = self._sample_cloud(
+            self._background, np.broadcast_to(np.eye(4), (len(self._background), 4, 4)), self._background_group,
+            options.cloud_background, generator,
+        )  # fmt: skip
+        foreground = self._sample_cloud(
+            self._bodies, self._world_from_body[0], self._body_group, options.cloud_foreground, generator
+        )
+        points = np.concatenate([background[0], foreground[0]])
+        noise = generator.normal(0.0, options.cloud_noise_m, points.shape) if options.cloud_noise_m > 0.0 else 0.0
+        return PointCloud(
+            points=(points + noise).astype(np.float32),
+            colors=np.concatenate([background[1], foreground[1]]),
+            foreground=np.arange(len(points)) >= len(background[0]),
+        )
+
+    def ground_truth(self) -> GroundTruth:
+        return self._truth
+
+    def validate(self, timesteps: range) -> None:
+        check_timesteps(self._name, timesteps, self.timestep_count)
+        for camera in (*self._train, *self._test):
+            check_camera(f"{self._name}: camera {camera.name}", camera)
+
+    def _cast(self, camera: Camera, timestep: int) -> tuple[np.ndarray, np.ndarray]:
+        backdrop = self._backdrops.get(camera.name)
+        if backdrop is None:
+            backdrop = raycast.cast_background(camera, self._background_group, self._body_group, self._options.samples)
+            self._backdrops[camera.name] = backdrop
+        return raycast.cast_frame(
+            camera, self._background_group, self._body_group, backdrop, timestep, self._options.shadows
+        )
+
+    def _see(self, timestep: int, camera: Camera, points: np.ndarray) -> np.ndarray:
+        return raycast.see_points(camera, self._background_group, self._body_group, timestep, points)
+
+    def _seen_enough(self, points: np.ndarray) -> np.ndarray:
+        """True where enough training cameras see a point at timestep 0, shape [n], bool."""
+        least = min(LEAST_VIEWS, len(self._train))
+        return np.sum([self._see(0, camera, points) for camera in self._train], axis=0) >= least
+
+    def _sample_cloud(
+        self,
+        parts: Sequence[Body],
+        world_from_part: np.ndarray,
+        group: raycast.PartGroup,
+        count: int,
+        generator: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """At most ``count`` visible surface points [m] and their colors, evenly over the area of all parts."""
+        # Half of the surface may be out of sight: sample three times as much as is wanted.
+        areas = np.array([part.mesh.area for part in parts])
+        counts = np.ceil(3.0 * count * areas / areas.sum()).astype(int)
+        points, faces = [], []
+        for part, pose, part_count in zip(parts, world_from_part, counts, strict=True):
+            local, face = _sample_surface(part.mesh, part_count, generator)
+            points.append(local @ pose[:3, :3].T + pose[:3, 3])
+            faces.append(face)
+        all_points, all_faces = np.concatenate(points), np.concatenate(faces)
+        owners = np.repeat(np.arange(len(parts)), counts)
+        seen = np.flatnonzero(self._seen_enough(all_points))
+        chosen = np.sort(generator.permutation(seen)[:count])
+        colors = raycast.color_points(
+            group, self._body_group, self._options.shadows, all_points[chosen], owners[chosen], all_faces[chosen]
+        )
+        return all_points[chosen], colors
+
+    @cached_property
+    def _truth(self) -> GroundTruth:
+        """Points of each body that enough training cameras see at timestep 0, carried by the body's motion."""
+        generator = np.random.default_rng([self._options.seed, 2])
+        poses, points, rotations, owners = self._world_from_body, [], [], []
+        turned = poses[:, :, :3, :3] @ np.swapaxes(poses[:1, :, :3, :3], -1, -2)
+        for b, body in enumerate(self._bodies):
+            local, _ = _sample_surface(body.mesh, 4 * self._options.truth_points, generator)
+            seen = self._seen_enough(local @ poses[0, b, :3, :3].T + poses[0, b, :3, 3])
+            local = local[seen][: self._options.truth_points]
+            points.append(np.einsum("tij,nj->tni", poses[:, b, :3, :3], local) + poses[:, b, None, :3, 3])
+            xyzw = Rotation.from_matrix(turned[:, b]).as_quat(canonical=True)
+            rotations.append(np.repeat(np.roll(xyzw, 1, axis=1)[:, None], len(local), axis=1))
+            owners.append(np.full(len(local), b, np.int32))
+        return GroundTruth(
+            points=np.concatenate(points, axis=1).astype(np.float32),
+            rotations_wxyz=np.concatenate(rotations, axis=1).astype(np.float32),
+            body_index=np.concatenate(owners),
+            body_names=tuple(body.name for body in self._bodies),
+            world_from_body=poses,
+        )
+
+
+def _check_poses(name: str, world_from_body: np.ndarray, body_count: int, timesteps: int) -> None:
+    what = f"{name}: world_from_body"
+    check_shape(what, world_from_body, (timesteps, body_count, 4, 4))
+    check_finite(what, world_from_body)
+    rotations = world_from_body[..., :3, :3]
+    error = float(np.abs(rotations @ np.swapaxes(rotations, -1, -2) - np.eye(3)).max(initial=0.0))
+    if error > 1e-6 or (np.linalg.det(rotations) < 0.0).any():
+        refuse(what, "rigid transforms", f"|R R^T - I| = {error:.3g}", "bake a body's scale into its mesh")
+
+
+def _sample_surface(mesh: trimesh.Trimesh, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Random points spread evenly over a surface: positions [m], shape [n, 3], and their faces, shape [n]."""
+    faces = generator.choice(len(mesh.faces), count, p=mesh.area_faces / mesh.area)
+    u, v = generator.random((2, count, 1))
+    flip = u + v > 1.0
+    u, v = np.where(flip, 1.0 - u, u), np.where(flip, 1.0 - v, v)
+    a, b, c = np.moveaxis(mesh.triangles[faces], 1, 0)
+    return a + u * (b - a) + v * (c - a), faces
