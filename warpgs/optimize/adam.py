@@ -1,0 +1,215 @@
+"""Adam (Kingma and Ba 2015) on the device: one launch per parameter updates it and clears its gradient."""
+
+from collections.abc import Mapping
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import warp as wp
+
+from warpgs.checks import refuse
+
+
+@cache
+def adam_kernels(dtype: type) -> SimpleNamespace:
+    """The kernels for numbers of ``dtype``, wp.float32 or wp.float64, over arrays seen as flat numbers."""
+    real = dtype
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def adam_kernel(
+        # inputs
+        rate: real,  # includes both bias corrections
+        epsilon: real,  # includes the bias correction of the second moment
+        share_first: real,  # 1 - beta: in float32 beta = 0.999 itself would be off by 1e-5 of this share
+        share_second: real,
+        # outputs
+        gradient: wp.array(dtype=real),  # consumed: set to zero
+        first_moment: wp.array(dtype=real),
+        second_moment: wp.array(dtype=real),
+        parameter: wp.array(dtype=real),
+    ):
+        i = wp.tid()
+        g = gradient[i]
+        m = first_moment[i] + share_first * (g - first_moment[i])
+        v = second_moment[i] + share_second * (g * g - second_moment[i])
+        gradient[i] = real(0.0)
+        first_moment[i] = m
+        second_moment[i] = v
+        parameter[i] = parameter[i] - rate * m / (wp.sqrt(v) + epsilon)
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def gather_rows_kernel(
+        # inputs
+        source: wp.array(dtype=real),
+        index: wp.array(dtype=wp.int32),
+        width: int,
+        # outputs
+        rows: wp.array(dtype=real),
+    ):
+        i = wp.tid()
+        row = index[i // width]
+        if row >= 0:
+            rows[i] = source[row * width + i % width]
+
+    return SimpleNamespace(adam=adam_kernel, gather_rows=gather_rows_kernel)
+
+
+class Adam:
+    """Minimizer of named device arrays, one rate per name. Holds the two moments; never allocates while stepping.
+
+    Args:
+        parameters: Name to array of wp.float32 or wp.float64 numbers, vectors or quaternions; updated in place.
+            Contiguous, so a slice along the first axis is fine: nothing outside it is touched.
+        rates: Name to learning rate [unit of the parameter per step], one for each parameter. At rate 0 a parameter
+            is frozen: neither it nor its gradient is touched.
+        betas: Decay of the first and of the second moment per step.
+        epsilon: Added to the root of the second moment [unit of the gradient].
+
+    Raises:
+        ValueError: Names that differ, a negative rate, a parameter that is not contiguous.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, wp.array],
+        rates: Mapping[str, float],
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        epsilon: float = 1e-15,
+    ):
+        if set(parameters) != set(rates):
+            refuse("Adam: rates", f"one for each of {sorted(parameters)}", sorted(rates))
+        for name, rate in rates.items():
+            if not (rate >= 0.0 and np.isfinite(rate)):
+                refuse(f"Adam: rate of {name}", "a finite number >= 0", rate)
+        if not all(0.0 <= beta < 1.0 for beta in betas):
+            refuse("Adam: betas", "two numbers >= 0 and < 1", betas)
+        self.rates = dict(rates)
+        self.betas = betas
+        self.epsilon = epsilon
+        self.step_count = 0
+        self._slots = {name: _Slot(name, array) for name, array in parameters.items() if rates[name] > 0.0}
+
+    def step(self, gradients: Mapping[str, wp.array], rate_scale: float | Mapping[str, float] = 1.0) -> None:
+        """Update every parameter whose rate is positive and set its gradient to zero.
+
+        Args:
+            gradients: Name to gradient, shape and type as the parameter. Names without a positive rate are ignored.
+            rate_scale: Multiplies all rates of this step, or each by name (1 for names left out).
+
+        Raises:
+            ValueError: A gradient that is missing or does not fit its parameter.
+        """
+        flat = {name: slot.flat_gradient(name, gradients) for name, slot in self._slots.items()}
+        self.step_count += 1
+        beta_first, beta_second = self.betas
+        root = np.sqrt(1.0 - beta_second**self.step_count)
+        correction = root / (1.0 - beta_first**self.step_count)
+        for name, slot in self._slots.items():
+            scale = rate_scale.get(name, 1.0) if isinstance(rate_scale, Mapping) else rate_scale
+            rate = self.rates[name] * scale * correction
+            wp.launch(
+                slot.kernels.adam,
+                slot.flat.size,
+                [rate, self.epsilon * root, 1.0 - beta_first, 1.0 - beta_second],
+                [flat[name], slot.first_moment, slot.second_moment, slot.flat],
+                device=slot.flat.device,
+                record_tape=False,
+            )
+
+    def reset(self) -> None:
+        """Forget all moments and count steps from zero again: what a new timestep starts with."""
+        self.step_count = 0
+        for slot in self._slots.values():
+            slot.first_moment.zero_()
+            slot.second_moment.zero_()
+
+    def reset_moments(self, name: str) -> None:
+        """Forget the moments of one parameter, after its values were set from outside. The step count stays."""
+        slot = self._slots.get(name)
+        if slot is None:
+            refuse("Adam: parameter", f"one of {sorted(self._slots)}", repr(name))
+        slot.first_moment.zero_()
+        slot.second_moment.zero_()
+
+    def gather(self, parameters: Mapping[str, wp.array], index: np.ndarray) -> None:
+        """Go on with resized parameters: row i takes over the moments of old row ``index[i]``. Allocates.
+
+        Args:
+            parameters: Name to new array, shape [m, ...]. Names left out keep their array and their moments.
+            index: Row of the old arrays that each new row came from, -1 for moments of zero, shape [m], integers.
+
+        Raises:
+            ValueError: An index or an array that does not fit.
+        """
+        index = np.asarray(index)
+        for name, array in parameters.items():
+            if name not in self.rates:
+                refuse("Adam: parameter", f"one of {sorted(self.rates)}", repr(name))
+            if self.rates[name] > 0.0:
+                self._slots[name] = self._slots[name].gathered(name, array, index)
+
+
+class _Slot:
+    """One parameter seen as flat numbers, and its moments."""
+
+    def __init__(self, name: str, array: wp.array):
+        if not array.is_contiguous:
+            refuse(f"Adam: {name}", "a contiguous array", f"strides {array.strides}")
+        self.array = array  # keeps the memory alive that ``flat`` points to
+        sample = wp.zeros(1, dtype=array.dtype, device="cpu").numpy()
+        self.scalar = wp.dtype_from_numpy(sample.dtype)
+        if self.scalar not in (wp.float32, wp.float64):
+            refuse(f"Adam: {name}", "numbers of wp.float32 or wp.float64", sample.dtype)
+        self.width = sample.size * int(np.prod(array.shape[1:]))  # numbers per row
+        self.kernels = adam_kernels(self.scalar)
+        self.flat = self._flatten(array)
+        self._flat_gradient = self.flat  # of the last step: building a view costs as much as a small launch
+        self.first_moment = wp.zeros_like(self.flat)
+        self.second_moment = wp.zeros_like(self.flat)
+
+    def _flatten(self, array: wp.array) -> wp.array:
+        """The memory of ``array``, laid out as this slot's parameter, as flat numbers."""
+        size = self.array.shape[0] * self.width
+        return wp.array(ptr=array.ptr, dtype=self.scalar, shape=(size,), device=array.device)
+
+    def flat_gradient(self, name: str, gradients: Mapping[str, wp.array]) -> wp.array:
+        """The gradient of this slot as flat numbers, without a copy."""
+        gradient = gradients.get(name)
+        if gradient is None:
+            refuse(f"Adam: gradient of {name}", "an array", None)
+        wanted = self.array
+        if gradient.shape != wanted.shape or gradient.strides != wanted.strides or gradient.device != wanted.device:
+            refuse(
+                f"Adam: gradient of {name}",
+                f"shape {list(wanted.shape)}, strides {list(wanted.strides)} on {wanted.device}",
+                f"shape {list(gradient.shape)}, strides {list(gradient.strides)} on {gradient.device}",
+            )
+        if self._flat_gradient.ptr != gradient.ptr:
+            self._flat_gradient = self._flatten(gradient)
+        return self._flat_gradient
+
+    def gathered(self, name: str, array: wp.array, index: np.ndarray) -> "_Slot":
+        """A slot for ``array`` whose rows take over moments of rows of this one."""
+        if index.shape != (array.shape[0],) or not np.issubdtype(index.dtype, np.integer):
+            refuse(
+                f"Adam: index for {name}", f"{array.shape[0]} integers", f"{index.dtype} of shape {list(index.shape)}"
+            )
+        if len(index) and not -1 <= index.min() <= index.max() < self.array.shape[0]:
+            refuse(f"Adam: index for {name}", f"-1 to {self.array.shape[0] - 1}", f"{index.min()} to {index.max()}")
+        slot = _Slot(name, array)
+        if slot.scalar is not self.scalar or slot.width != self.width:
+            refuse(
+                f"Adam: {name}", f"{self.width} {self.scalar.__name__} per row", f"{slot.width} {slot.scalar.__name__}"
+            )
+        rows = wp.array(index.astype(np.int32), device=array.device)
+        for old, new in ((self.first_moment, slot.first_moment), (self.second_moment, slot.second_moment)):
+            wp.launch(
+                self.kernels.gather_rows,
+                new.size,
+                [old, rows, self.width],
+                [new],
+                device=array.device,
+                record_tape=False,
+            )
+        return slot
