@@ -1,0 +1,53 @@
+"""Where the cameras of a scene stand, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from warpgs.files import whole_file
+from warpgs.types import Camera, PointCloud
+
+TRAIN_COLOR, TEST_COLOR, CLOUD_COLOR = "tab:blue", "tab:orange", "0.7"
+MOST_POINTS = 4000
+VIEWS = (("from above", 0, 1), ("from the side", 0, 2))
+
+
+def plot_cameras(
+    path: Path, train: Sequence[Camera], test: Sequence[Camera], cloud: PointCloud | None, title: str
+) -> None:
+    """Write a PNG of camera centers, viewing directions and the starting cloud, from above and from the side [m]."""
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for number, (name, horizontal, vertical) in enumerate(VIEWS, start=1):
+        axes = figure.add_subplot(1, len(VIEWS), number)
+        axes.set(title=name, xlabel=f"{'xyz'[horizontal]} [m]", ylabel=f"{'xyz'[vertical]} [m]", aspect="equal")
+        if cloud is not None:
+            points = cloud.points[:: max(1, len(cloud.points) // MOST_POINTS)]
+            axes.scatter(points[:, horizontal], points[:, vertical], s=0.3, color=CLOUD_COLOR, label="point cloud")
+        _draw_cameras(axes, train, (horizontal, vertical), TRAIN_COLOR, f"{len(train)} train")
+        _draw_cameras(axes, test, (horizontal, vertical), TEST_COLOR, f"{len(test)} test")
+        if number == 1:
+            axes.legend(loc="upper right")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def _draw_cameras(axes: Axes, cameras: Sequence[Camera], plane: tuple[int, int], color: str, label: str) -> None:
+    if not cameras:
+        return
+    centers = np.stack([camera.center_world for camera in cameras])
+    forward = np.stack([camera.world_from_camera[:3, 2] for camera in cameras])
+    length = 0.15 * max(float(np.ptp(centers, axis=0).max()), 1e-3)
+    a, b = plane
+    axes.scatter(centers[:, a], centers[:, b], s=14, color=color, label=label)
+    for center, direction, camera in zip(centers, forward, cameras, strict=True):
+        tip = center + length * direction
+        axes.plot([center[a], tip[a]], [center[b], tip[b]], color=color, linewidth=1.0)
+        axes.annotate(camera.name, (center[a], center[b]), fontsize=6, textcoords="offset points", xytext=(3, 3))
