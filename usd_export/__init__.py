@@ -1,0 +1,98 @@
+"""Writers: tracks to the files of other tools. The only importer of ``pxr``.
+
+===========  ================================================================================================  ======
+suffix       content                                                                                           frame
+===========  ================================================================================================  ======
+.usda .usdc  UsdVol.ParticleField3DGaussianSplat with time samples (``.usda`` is text: for reading, not size)  world
+.usdz        the ``.usdc`` in a package                                                                        world
+.npz         the arrays of Dynamic3DGaussians                                                                  source
+.ply         ``box.ply`` becomes one 3D Gaussian splatting file per timestep, ``box_000000.ply`` ...           world
+===========  ================================================================================================  ======
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from usd_export.dynamic3dgs import write_dynamic3dgs
+from usd_export.form import Progress, Writer, check_tracks, silent
+from usd_export.ply import write_ply
+from usd_export.staging import publish, staged
+from warpgs.checks import check_absent, check_suffix, refuse
+from warpgs.types import Tracks
+
+__all__ = ["WRITERS", "export", "export_usd"]
+
+
+def _write_usd(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:
+    from usd_export.usd import write_usd  # pxr takes half a second to load
+
+    return write_usd(tracks, path, progress)
+
+
+USD_SUFFIXES = (".usda", ".usdc", ".usdz")
+
+WRITERS: dict[str, Writer] = {
+    ".usda": _write_usd,
+    ".usdc": _write_usd,
+    ".usdz": _write_usd,
+    ".npz": write_dynamic3dgs,
+    ".ply": write_ply,
+}
+"""How each suffix is written."""
+
+
+def export(
+    tracks: Tracks, path: str | Path, *, overwrite: bool = False, progress: Progress | None = None
+) -> list[Path]:
+    """Write tracks in the form that the suffix of ``path`` names; the table above lists them.
+
+    The files appear under their own names only when all are complete; a killed export leaves none of them.
+
+    Args:
+        tracks: What to write.
+        path: Where to; missing folders are made.
+        overwrite: Replace what an earlier export left under the same name.
+        progress: Called with (timesteps written, timesteps in all).
+
+    Returns:
+        The files, in the order of time.
+
+    Raises:
+        FileExistsError: something is there already and ``overwrite`` is False.
+        ValueError, TypeError: unknown suffix, or tracks that are not what types.py says; before anything is written.
+        OSError: no room on the disk, or no right to write.
+    """
+    path = Path(path)
+    check_suffix(path, tuple(WRITERS))
+    check_tracks(tracks)
+    existing = _existing(path)
+    for file in existing:
+        check_absent(file, overwrite)
+        if file.is_dir():
+            refuse(file, "a file", "a folder", "choose another name")
+    with staged(path) as stage:
+        files = WRITERS[path.suffix.lower()](tracks, stage, progress or silent)
+        return publish(files, path.parent, existing)
+
+
+def export_usd(tracks: Tracks, path: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
+    """``export`` to ``.usda``, ``.usdc`` or ``.usdz``, and to nothing else.
+
+    Returns:
+        The file.
+
+    Raises:
+        As ``export`` does.
+    """
+    check_suffix(Path(path), USD_SUFFIXES)
+    return export(tracks, path, overwrite=overwrite, progress=progress)[0]
+
+
+def _existing(path: Path) -> list[Path]:
+    """What an export to ``path`` would replace."""
+    if path.suffix.lower() != ".ply":
+        return [path] if path.exists() else []
+    series = re.compile(re.escape(path.stem) + r"_\d{6,}" + re.escape(path.suffix))
+    return sorted(file for file in path.parent.glob("*") if series.fullmatch(file.name))

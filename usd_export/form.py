@@ -1,0 +1,124 @@
+"""What all writers share: the contract of tracks, and the forms in which other tools store Gaussians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from warpgs.checks import check_finite, check_shape, refuse, sentence
+from warpgs.types import Tracks
+
+Progress = Callable[[int, int], None]
+"""Called with (timesteps written, timesteps in all)."""
+
+Writer = Callable[[Tracks, Path, Progress], list[Path]]
+"""Writes checked tracks to a path and returns the files made, which lie beside it."""
+
+SH_C0 = 0.28209479177387814
+"""Spherical harmonic of degree 0, 1 / (2 sqrt(pi)): color = 0.5 + SH_C0 * coefficient."""
+
+
+def silent(done: int, total: int) -> None:
+    """Report no progress."""
+
+
+def check_tracks(tracks: Tracks) -> None:
+    """Refuse tracks that are not what types.py says.
+
+    Raises:
+        ValueError, TypeError: naming the array.
+    """
+    steps, count, cameras = len(tracks.timesteps), tracks.means.shape[1:2], len(tracks.camera_names)
+    if steps == 0 or count in ((), (0,)):
+        refuse("tracks", "at least one timestep of one Gaussian", f"means of shape {list(tracks.means.shape)}")
+    shapes = {
+        "means": (steps, *count, 3),
+        "rotations_wxyz": (steps, *count, 4),
+        "log_scales": (*count, 3),
+        "colors": (*count, 3),
+        "opacity_logits": count,
+        "foreground": count,
+        "camera_log_gains": (cameras, 3),
+        "camera_offsets": (cameras, 3),
+    }
+    for name, shape in shapes.items():
+        array = getattr(tracks, name)
+        if array.dtype != np.float32:
+            raise TypeError(sentence(f"tracks.{name}", "float32", array.dtype))
+        check_shape(f"tracks.{name}", array, shape)
+        check_finite(f"tracks.{name}", array)
+    for timestep, rotations in zip(tracks.timesteps, tracks.rotations_wxyz, strict=True):
+        error = float(np.abs(np.linalg.norm(rotations, axis=1) - 1.0).max())
+        if error > 1e-3:
+            got = f"lengths off by {error:.3g} at timestep {timestep}"
+            refuse("tracks.rotations_wxyz", "unit quaternions", got, "normalize them")
+    if (np.diff(tracks.timesteps) <= 0).any():
+        refuse("tracks.timesteps", "rising numbers", tracks.timesteps)
+    if not (np.isfinite(tracks.fps) and tracks.fps > 0.0):
+        refuse("tracks.fps", "a number above 0", tracks.fps)
+    Similarity.of(tracks.source_from_world)
+
+
+def harmonics(colors: np.ndarray) -> np.ndarray:
+    """Degree-0 coefficients of RGB colors, shape [n, 3], float32; not clamped."""
+    return ((colors.astype(np.float64) - 0.5) / SH_C0).astype(np.float32)
+
+
+def opacities(logits: np.ndarray) -> np.ndarray:
+    """Opacities 0..1 of logits, shape [n], float32."""
+    return (0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float64)))).astype(
+        np.float32
+    )  # a logistic that cannot overflow
+
+
+def scales(log_scales: np.ndarray) -> np.ndarray:
+    """Standard deviations [m] of their logarithms, shape [n, 3], float32."""
+    return np.exp(log_scales.astype(np.float64)).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """A change of frame and unit: p -> scale * rotation @ p + translation."""
+
+    scale: float
+    """Units of the new frame per unit of the old."""
+    rotation: np.ndarray
+    """Shape [3, 3], float64."""
+    translation: np.ndarray
+    """In the new unit, shape [3], float64."""
+
+    @classmethod
+    def of(cls, matrix: np.ndarray) -> Similarity:
+        """The parts of a homogeneous matrix, shape [4, 4].
+
+        Raises:
+            ValueError: not a similarity, or one that mirrors (Gaussians have no mirror image by rotation).
+        """
+        what = "tracks.source_from_world"
+        check_shape(what, matrix, (4, 4))
+        check_finite(what, matrix)
+        linear = matrix[:3, :3].astype(np.float64)
+        scale = float(np.cbrt(np.linalg.det(linear)))
+        rotation = linear / scale if scale > 0.0 else linear
+        error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+        if scale <= 0.0 or error > 1e-5 or not np.array_equal(matrix[3], [0.0, 0.0, 0.0, 1.0]):
+            refuse(what, "a similarity that does not mirror", matrix.tolist())
+        return cls(scale, rotation, matrix[:3, 3].astype(np.float64))
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """Points in the new frame, shape [n, 3], float32."""
+        return (points.astype(np.float64) @ (self.scale * self.rotation).T + self.translation).astype(np.float32)
+
+    def rotations_wxyz(self, rotations_wxyz: np.ndarray) -> np.ndarray:
+        """Orientations in the new frame, shape [n, 4], float32."""
+        x, y, z, w = Rotation.from_matrix(self.rotation).as_quat()
+        left = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])  # q -> (w, x, y, z) q
+        return (rotations_wxyz.astype(np.float64) @ left.T).astype(np.float32)
+
+    def log_scales(self, log_scales: np.ndarray) -> np.ndarray:
+        """Logarithmic sizes in the new unit, shape [n, 3], float32."""
+        return (log_scales.astype(np.float64) + np.log(self.scale)).astype(np.float32)

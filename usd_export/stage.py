@@ -1,0 +1,36 @@
+"""The stage that holds everything: units, axes, time, and where it came from."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from pxr import Gf, Usd, UsdGeom, UsdPhysics
+
+from warpgs.types import Tracks
+
+ROOT = "/World"
+"""The default prim."""
+
+
+def new_stage(path: Path, tracks: Tracks) -> Usd.Stage:
+    """A stage at ``path`` with its metadata and an empty default prim.
+
+    World frame: z up, metres, kilograms. Time codes are the scene's timesteps, ``fps`` of them a second.
+    ``customLayerData["warpgs"]`` holds the version and ``source_from_world``, a matrix in USD's order
+    (``source_from_world.Transform(point)`` gives the point in the source's own frame and unit).
+    """
+    stage = Usd.Stage.CreateNew(str(path))
+    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
+    UsdGeom.SetStageMetersPerUnit(stage, 1.0)
+    UsdPhysics.SetStageKilogramsPerUnit(stage, 1.0)
+    stage.SetTimeCodesPerSecond(tracks.fps)
+    stage.SetFramesPerSecond(tracks.fps)
+    stage.SetStartTimeCode(tracks.timesteps[0])
+    stage.SetEndTimeCode(tracks.timesteps[-1])
+    source_from_world = Gf.Matrix4d(tracks.source_from_world.T.tolist())  # USD multiplies row vectors
+    stage.GetRootLayer().customLayerData = {
+        "warpgs": {"version": version("warpgs"), "source_from_world": source_from_world}
+    }
+    stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, ROOT).GetPrim())
+    return stage
