@@ -177,6 +177,7 @@ class Report:
             rows.append((f"worst body: {self.worst_body}", figures))
         if self.plane is not None:
             rows.append(("2D error, mean of medians", _text(self.plane.mte_mean, "px of 256")))
+            rows.append(("2D error, median", _text(self.plane.mte_median, "px of 256")))
             rows.append(("2D within 1-16 px (delta)", _text(100.0 * self.plane.delta, "%", 1)))
             rows.append(("2D survival (50 px)", _text(100.0 * self.plane.survival, "%", 1)))
         return rows
