@@ -97,3 +97,28 @@ def logit(probability: np.ndarray) -> np.ndarray:
     low = 1.0 / (1.0 + np.exp(LOGIT_LIMIT))
     clipped = np.clip(np.asarray(probability, np.float64), low, 1.0 - low)
     return np.log(clipped / (1.0 - clipped)).astype(np.float32)
+
+
+@wp.kernel(enable_backward=False)
+def add_kernel(
+    # inputs, consumed
+    source: wp.array[float],
+    # outputs, accumulated
+    target: wp.array[float],
+):
+    i = wp.tid()
+    target[i] += source[i]
+    source[i] = 0.0
+
+
+def add_particles(source: Particles, target: Particles) -> None:
+    """Add the numbers of ``source`` to ``target`` and set them to zero: how gradients of several views become one."""
+    for name, array in source.named().items():
+        flat, total = flat_view(array), flat_view(getattr(target, name))
+        wp.launch(add_kernel, flat.size, [flat], [total], device=array.device, record_tape=False)
+
+
+def flat_view(array: wp.array) -> wp.array:
+    """The float32 numbers of a contiguous array of scalars, vectors or quaternions, without copying."""
+    size = array.size * wp.types.type_size_in_bytes(array.dtype) // 4
+    return wp.array(ptr=array.ptr, dtype=wp.float32, shape=(size,), device=array.device)

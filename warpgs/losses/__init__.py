@@ -1,0 +1,5 @@
+"""Image terms."""
+
+from warpgs.losses.photometric import PhotometricLoss
+
+__all__ = ["PhotometricLoss"]

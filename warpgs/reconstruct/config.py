@@ -1,0 +1,99 @@
+"""Settings of the first timestep. The values of the published protocol are in ``PAPER``; defaults are those of ``fast``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from warpgs.checks import refuse
+from warpgs.reconstruct.seed import SeedConfig
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Adam learning rates per step, one for each parameter."""
+
+    means: float = 1.6e-4
+    """Centers [scene radii]."""
+    rotations: float = 1e-3
+    """Quaternions."""
+    log_scales: float = 5e-3
+    """Logarithms of the standard deviations. Five times the published rate: the steps are a tenth as many."""
+    colors: float = 5e-3
+    """RGB. Twice the published rate, for the same reason."""
+    opacity_logits: float = 5e-2
+    """Logits of the opacities."""
+    foreground_logits: float = 5e-2
+    """Logits of the foreground probabilities: a cloud's own labels are wrong at edges."""
+    corrections: float = 1e-3
+    """Per-camera color corrections (log gain and offset)."""
+
+
+@dataclass(frozen=True)
+class DensifyConfig:
+    """Cloning, splitting and pruning of Gaussians (Kerbl et al. 2023, section 5.2)."""
+
+    start: int = 100
+    """First step at which Gaussians are added or removed."""
+    stop: int = 600
+    """Last such step."""
+    every: int = 100
+    """Steps between; 0 leaves the number of Gaussians as it is, but for the final pruning."""
+    gradient_threshold: float = 4e-4
+    """Mean norm of the loss gradient by the splat's center [1 / half image] above which a Gaussian is cloned or split."""
+    clone_scale: float = 0.01
+    """Largest standard deviation [scene radii] of a Gaussian that is cloned; larger ones are split in two."""
+    prune_opacity: float = 0.005
+    """Gaussians fainter than this are removed."""
+    final_prune_opacity: float = 0.02
+    """The same at ``stop``."""
+    prune_scale: float = 0.1
+    """Gaussians with a larger standard deviation [scene radii] are removed, from ``prune_scale_start`` on."""
+    prune_scale_start: int = 300
+    """See ``prune_scale``."""
+    reset_opacity_at: int = 0
+    """Step at which all opacities are lowered to 0.01, which removes floaters when thousands of steps follow; 0: never."""
+    maximum: int = 400_000
+    """Never more Gaussians than this."""
+
+
+@dataclass(frozen=True)
+class ReconstructConfig:
+    """How the first timestep is fitted."""
+
+    steps: int = 1000
+    """Optimization steps."""
+    views_per_step: int = 2
+    """Training views rendered in every step. Two, so that two cores share the work without changing the result."""
+    image_weight: float = 3.0
+    """Weight of the color loss. Equal to the mask's: a trial found bodies again that were lost at 1."""
+    mask_weight: float = 3.0
+    """Weight of the mask loss."""
+    final_means_rate: float = 0.05
+    """The rate of the centers decays to this share."""
+    neutral_corrections: bool = True
+    """Keep the mean color correction of all cameras neutral, so that held-out cameras need none."""
+    rates: Rates = field(default_factory=Rates)
+    """Learning rates."""
+    seed: SeedConfig = field(default_factory=SeedConfig)
+    """How Gaussians start."""
+    densify: DensifyConfig = field(default_factory=DensifyConfig)
+    """How their number changes."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            refuse("reconstruct.steps", "at least 1", self.steps)
+        if self.views_per_step < 1:
+            refuse("reconstruct.views_per_step", "at least 1", self.views_per_step)
+
+
+PAPER = ReconstructConfig(
+    steps=10_000,
+    views_per_step=1,
+    image_weight=1.0,
+    mask_weight=3.0,
+    final_means_rate=1.0,
+    neutral_corrections=False,
+    rates=Rates(1.6e-4, 1e-3, 1e-3, 2.5e-3, 5e-2, 0.0, 1e-4),
+    densify=DensifyConfig(500, 5000, 100, 2e-4, 0.01, 0.005, 0.25, 0.1, 3000, 3000, 2_000_000),
+)
+"""The published protocol (METHOD of the paper and its released code)."""

@@ -1,0 +1,128 @@
+"""The first timestep: everything is optimized, one or a few random views at a time, with densification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import warp as wp
+
+from warpgs.optimize.adam import Adam
+from warpgs.optimize.schedule import exponential_decay
+from warpgs.particles import Particles, logit
+from warpgs.reconstruct.config import ReconstructConfig
+from warpgs.reconstruct.densify import RESET_OPACITY, ScreenGradients, densify
+from warpgs.reconstruct.objective import Objective, ViewOrder, scene_radius
+from warpgs.types import Gaussians
+
+PROGRESS_EVERY = 20
+
+Progress = Callable[[int, int, int, float], None]
+"""progress(timestep, step, step_count, psnr)"""
+
+
+@dataclass(eq=False)
+class _Fit:
+    """What changes size together when Gaussians are added and removed."""
+
+    particles: Particles
+    gradients: Particles
+    adam: Adam
+    screen_gradients: ScreenGradients
+
+
+def reconstruct(
+    gaussians: Gaussians,
+    objective: Objective,
+    config: ReconstructConfig,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> Gaussians:
+    """Fit ``gaussians`` to the pictures that ``objective`` holds, and its color corrections along.
+
+    Args:
+        gaussians: The start, from seed.py.
+        objective: Image loss of the first timestep.
+        config: Steps, rates, densification.
+        seed: Decides the order of views and the places of new Gaussians.
+        progress: Called now and then.
+
+    Returns:
+        The fitted Gaussians, those of the foreground first.
+    """
+    radius = scene_radius(objective.cameras)
+    rates = asdict(config.rates)
+    correction_rate = rates.pop("corrections")
+    rates["means"] *= radius
+    particles = Particles.upload(gaussians, objective.device)
+    adam = Adam(particles.named(), rates)
+    fit = _Fit(particles, _zeros(particles), adam, ScreenGradients(len(particles), objective.device))
+    corrections = {"log_gains": objective.log_gains, "offsets": objective.offsets}
+    adj_corrections = {name: wp.zeros_like(array) for name, array in corrections.items()}
+    correction_adam = Adam(corrections, dict.fromkeys(corrections, correction_rate))
+
+    views = ViewOrder(len(objective.cameras), config.views_per_step, seed, 0)
+    random = np.random.default_rng([seed, 0, 1])
+    for step in range(1, config.steps + 1):
+        objective.accumulate(fit.particles, views.take(), fit.gradients, *adj_corrections.values())
+        decay = exponential_decay(step - 1, config.steps, config.final_means_rate)
+        fit.adam.step(fit.gradients.named(), {"means": decay})
+        correction_adam.step(adj_corrections)
+        _densify(fit, objective, config, step, radius, random)
+        if progress is not None and (step % PROGRESS_EVERY == 0 or step == config.steps):
+            progress(0, step, config.steps, objective.psnr())
+
+    fitted = fit.particles.download()
+    if config.neutral_corrections:
+        fitted = _neutralized(fitted, objective)
+    return _foreground_first(fitted)
+
+
+def _zeros(particles: Particles) -> Particles:
+    return Particles.zeros(len(particles), particles.device)
+
+
+def _densify(
+    fit: _Fit, objective: Objective, config: ReconstructConfig, step: int, radius: float, random: np.random.Generator
+) -> None:
+    """Count screen-space gradients, and add and remove Gaussians when it is time."""
+    plan = config.densify
+    if not plan.every or step > plan.stop:
+        return
+    # the published threshold is meant for a color loss of weight 1 and one view
+    scale = config.views_per_step / config.image_weight
+    for rasterizer in objective.rasterizers():
+        fit.screen_gradients.add(rasterizer, scale)
+    if step == plan.reset_opacity_at:
+        low = np.minimum(fit.particles.opacity_logits.numpy(), logit(np.array(RESET_OPACITY)))
+        fit.particles.opacity_logits.assign(low)
+        fit.adam.reset_moments("opacity_logits")
+    if step < plan.start or step % plan.every:
+        return
+    gaussians, source = densify(
+        fit.particles.download(), fit.screen_gradients.mean(), plan, step=step, radius=radius, random=random
+    )
+    fit.particles = Particles.upload(gaussians, objective.device)
+    fit.gradients = _zeros(fit.particles)
+    fit.adam.gather(fit.particles.named(), source)
+    fit.screen_gradients = ScreenGradients(len(gaussians), objective.device)
+
+
+def _neutralized(gaussians: Gaussians, objective: Objective) -> Gaussians:
+    """Move the mean correction of all cameras into the colors, so that pictures without correction look right.
+
+    picture_c = exp(g_c) color + o_c is unchanged by color -> exp(mean g) color, g_c -> g_c - mean g; offsets cannot be
+    moved exactly, so their mean stays.
+    """
+    log_gains = objective.log_gains.numpy()
+    mean = log_gains.mean(axis=0)
+    objective.log_gains.assign(log_gains - mean)
+    return replace(gaussians, colors=gaussians.colors * np.exp(mean))
+
+
+def _foreground_first(gaussians: Gaussians) -> Gaussians:
+    """Sorted into foreground, then background, otherwise in their order."""
+    order = np.argsort(gaussians.foreground < 0.5, kind="stable")
+    return Gaussians(**{name: array[order] for name, array in vars(gaussians).items()})

@@ -1,0 +1,213 @@
+"""The image terms of one timestep: several views are rendered, compared and differentiated at a time, one per worker.
+
+Workers have buffers of their own and their gradients are added in a fixed order, so that results do not depend on the
+number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+from PIL import Image
+
+from warpgs.losses import PhotometricLoss
+from warpgs.math.pinhole import upload_views
+from warpgs.particles import Particles, add_particles
+from warpgs.render import Rasterizer
+from warpgs.types import Camera, Frame
+
+NEAR_RADII = 0.02
+"""Near plane in scene radii: a camera of a dome looks at things many times farther away."""
+
+
+def scene_radius(cameras: Sequence[Camera]) -> float:
+    """1.1 times the largest distance of a camera center from their mean [m], as in the 3DGS family."""
+    centers = np.array([camera.center_world for camera in cameras])
+    return 1.1 * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One training picture on the device."""
+
+    channels: wp.array
+    """Color 0..1, then foreground and background shares, planar, shape [channels, height, width]."""
+    moments: wp.array
+    """Windowed moments of ``channels``, see PhotometricLoss.prepare."""
+
+
+@dataclass(eq=False)
+class Worker:
+    """The buffers that one view needs."""
+
+    rasterizer: Rasterizer
+    loss: PhotometricLoss
+    gradients: Particles
+
+
+class Objective:
+    """Image loss of particles against the training pictures of one timestep."""
+
+    def __init__(
+        self,
+        weights: Sequence[float],
+        *,
+        views_per_step: int,
+        device: wp.Device,
+        executor: Executor | None,
+        image_scale: float = 1.0,
+        with_background: bool = False,
+    ) -> None:
+        """Prepare for pictures.
+
+        Args:
+            weights: Of the color and of the mask loss, each the mean over its channels.
+            views_per_step: How many views every ``accumulate`` takes.
+            device: Where the particles live.
+            executor: Runs the views of a step at the same time on the CPU.
+            image_scale: Pictures are resampled by this factor before they are fitted.
+            with_background: Compare the background share too, as the published protocol does (its mask picture is
+                foreground, nothing, background); otherwise the foreground share alone.
+        """
+        self.device = device
+        self.channels = 5 if with_background else 4
+        image_weight, mask_weight = weights
+        # the protocol's mask picture has three channels, one of which is always right
+        mask_weights = [mask_weight / 3.0] * 2 if with_background else [mask_weight]
+        self._weights = np.array([image_weight / 3.0] * 3 + mask_weights) / views_per_step
+        self._views_per_step = views_per_step
+        self._executor = executor
+        self._image_scale = image_scale
+        self._workers: dict[tuple[int, int, int], Worker] = {}
+        self._last: list[Worker] = []
+        self._device_weights = wp.array(self._weights, dtype=float, device=device)
+        self.targets: list[Target] = []
+        self.cameras: tuple[Camera, ...] = ()
+
+    def load(self, frame: Frame) -> None:
+        """Put the pictures of ``frame`` in place of the last ones."""
+        self.cameras = tuple(self._fitted(camera) for camera in frame.cameras)
+        self.near = NEAR_RADII * scene_radius(frame.cameras)
+        self.views = upload_views(self.cameras, self.near, self.device)
+        self._device_weights.assign(self._weights * ([1] * 3 + [float(frame.masks is not None)] * (self.channels - 3)))
+        if not self.targets:
+            self.log_gains = wp.zeros((len(self.cameras), 3), dtype=float, device=self.device)
+            self.offsets = wp.zeros((len(self.cameras), 3), dtype=float, device=self.device)
+        pictures = self._map(lambda i: self._planar(frame, i), range(len(self.cameras)))
+        self.targets = [self._target(picture) for picture in pictures]
+
+    def accumulate(
+        self,
+        particles: Particles,
+        view_indices: Sequence[int],
+        gradients: Particles,
+        adj_log_gains: wp.array | None = None,
+        adj_offsets: wp.array | None = None,
+    ) -> None:
+        """Add the gradient of the image loss of some views.
+
+        Args:
+            particles: All particles.
+            view_indices: ``views_per_step`` different training cameras.
+            gradients: Of the first len(gradients) particles; the others are constant.
+            adj_log_gains: Receives the gradient of the color correction when given, shape [cameras, 3].
+            adj_offsets: The same.
+        """
+        workers = [
+            self._worker(slot, self.cameras[view], len(particles), len(gradients))
+            for slot, view in enumerate(view_indices)
+        ]
+        self._last = workers
+
+        def run(slot: int) -> None:
+            worker, view = workers[slot], view_indices[slot]
+            target = self.targets[view]
+            worker.rasterizer.render(particles, self.views, view)
+            worker.loss.evaluate(
+                worker.rasterizer.image, target.channels, target.moments, self._device_weights,
+                self.log_gains, self.offsets, view,
+            )  # fmt: skip
+            worker.rasterizer.backward(particles, self.views, view, worker.loss.adj_image, worker.gradients)
+
+        self._map(run, range(len(workers)))
+        for worker, view in zip(workers, view_indices, strict=True):
+            add_particles(worker.gradients, gradients)
+            if adj_log_gains is not None and adj_offsets is not None:
+                worker.loss.correction_backward(view, adj_log_gains, adj_offsets)
+
+    def psnr(self) -> float:
+        """Mean PSNR [dB] of the views of the last step; reads back from the device."""
+        return float(np.mean([worker.loss.psnr() for worker in self._last]))
+
+    def value(self) -> float:
+        """Image loss of the last step; reads back from the device."""
+        return float(sum(worker.loss.value() for worker in self._last))
+
+    def rasterizers(self) -> list[Rasterizer]:
+        """Of the views of the last step, in order."""
+        return [worker.rasterizer for worker in self._last]
+
+    def _fitted(self, camera: Camera) -> Camera:
+        width, height = (max(1, round(size * self._image_scale)) for size in (camera.width, camera.height))
+        return camera.resized(width, height)
+
+    def _planar(self, frame: Frame, i: int) -> np.ndarray:
+        camera = self.cameras[i]
+        planes = np.zeros((self.channels, camera.height, camera.width), np.float32)
+        planes[:3] = _resampled(frame.images[i], camera).transpose(2, 0, 1)
+        if frame.masks is not None:
+            planes[3] = _resampled(frame.masks[i], camera)
+            planes[4:] = 1.0 - planes[3]
+        return planes
+
+    def _target(self, planes: np.ndarray) -> Target:
+        channels = wp.array(planes, dtype=float, device=self.device)
+        moments = wp.zeros((2 * planes.shape[0], *planes.shape[1:]), dtype=float, device=self.device)
+        PhotometricLoss(planes.shape, self.device).prepare(channels, moments)
+        return Target(channels, moments)
+
+    def _worker(self, slot: int, camera: Camera, count: int, active_count: int) -> Worker:
+        key = (slot, camera.width, camera.height)
+        worker = self._workers.get(key)
+        if worker is None or worker.rasterizer.count != count or len(worker.gradients) != active_count:
+            shape = (self.channels, camera.height, camera.width)
+            worker = Worker(
+                Rasterizer(count, camera.width, camera.height, channels=self.channels, device=self.device),
+                PhotometricLoss(shape, self.device) if worker is None else worker.loss,
+                Particles.zeros(active_count, self.device),
+            )
+            self._workers[key] = worker
+        return worker
+
+    def _map(self, function, items) -> list:
+        if self._executor is None:
+            return [function(item) for item in items]
+        return list(self._executor.map(function, items))
+
+
+def _resampled(picture: np.ndarray, camera: Camera) -> np.ndarray:
+    """A picture at the size of ``camera`` by area averaging, 0..1."""
+    if picture.shape[:2] != (camera.height, camera.width):
+        picture = np.asarray(Image.fromarray(picture).resize((camera.width, camera.height), Image.Resampling.BOX))
+    return picture.astype(np.float32) / 255.0
+
+
+class ViewOrder:
+    """Training views in random order, each once per round; depends on the seed and the timestep alone."""
+
+    def __init__(self, view_count: int, views_per_step: int, seed: int, timestep: int) -> None:
+        self._random = np.random.default_rng([seed, timestep])
+        self._view_count = view_count
+        self._per_step = min(views_per_step, view_count)
+        self._queue: list[int] = []
+
+    def take(self) -> list[int]:
+        """The views of the next step, all different; a round ends with views left over when they fill no step."""
+        if len(self._queue) < self._per_step:
+            self._queue = self._random.permutation(self._view_count).tolist()
+        taken, self._queue = self._queue[: self._per_step], self._queue[self._per_step :]
+        return taken
