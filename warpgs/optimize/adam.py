@@ -8,6 +8,7 @@ import numpy as np
 import warp as wp
 
 from warpgs.checks import refuse
+from warpgs.math.numbers import number_type
 
 
 @cache
@@ -157,11 +158,11 @@ class _Slot:
         if not array.is_contiguous:
             refuse(f"Adam: {name}", "a contiguous array", f"strides {array.strides}")
         self.array = array  # keeps the memory alive that ``flat`` points to
-        sample = wp.zeros(1, dtype=array.dtype, device="cpu").numpy()
-        self.scalar = wp.dtype_from_numpy(sample.dtype)
+        self.scalar = number_type(array)
         if self.scalar not in (wp.float32, wp.float64):
-            refuse(f"Adam: {name}", "numbers of wp.float32 or wp.float64", sample.dtype)
-        self.width = sample.size * int(np.prod(array.shape[1:]))  # numbers per row
+            refuse(f"Adam: {name}", "numbers of wp.float32 or wp.float64", self.scalar.__name__)
+        row = wp.zeros((1, *array.shape[1:]), dtype=array.dtype, device="cpu")
+        self.width = row.numpy().size  # numbers per row
         self.kernels = adam_kernels(self.scalar)
         self.flat = self._flatten(array)
         self._flat_gradient = self.flat  # of the last step: building a view costs as much as a small launch

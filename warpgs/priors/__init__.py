@@ -1,0 +1,37 @@
+"""Terms on the poses of particles: what holds the tracks where pictures do not."""
+
+from warpgs.priors.background import BackgroundPrior
+from warpgs.priors.base import Prior, Rest, State, weight_sigma
+from warpgs.priors.fit import fit_local_rotations
+from warpgs.priors.fused import accumulate_priors
+from warpgs.priors.ground import GroundPrior, GroundSearch, Plane, find_ground
+from warpgs.priors.isometry import IsometryPrior
+from warpgs.priors.rigidity import RigidityPrior
+from warpgs.priors.rotation import RotationPrior
+
+PRIORS: dict[str, type[Prior]] = {
+    "rigidity": RigidityPrior,
+    "rotation": RotationPrior,
+    "isometry": IsometryPrior,
+    "background": BackgroundPrior,
+    "ground": GroundPrior,
+}
+"""Name in configurations to prior; each is held to the contract of tests/priors/test_contract.py."""
+
+__all__ = [
+    "PRIORS",
+    "BackgroundPrior",
+    "GroundPrior",
+    "GroundSearch",
+    "IsometryPrior",
+    "Plane",
+    "Prior",
+    "Rest",
+    "RigidityPrior",
+    "RotationPrior",
+    "State",
+    "accumulate_priors",
+    "find_ground",
+    "fit_local_rotations",
+    "weight_sigma",
+]

@@ -1,0 +1,226 @@
+"""What every particle prior works on: the state and its gradient, and the rest shape that it remembers."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import warp as wp
+
+from warpgs.checks import check_array, refuse
+from warpgs.math.numbers import number_type
+from warpgs.particles import Particles
+
+TINY = 1e-12
+"""Lengths are divided by at least this much [m], or unit of a quaternion: the gradient of a norm at zero is zero."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Poses of n particles and the gradient that priors add to."""
+
+    means: wp.array
+    """Centers [m], world frame, vec3, shape [n]."""
+    rotations: wp.array
+    """Quaternions, world from particle, normalized where they are used, shape [n]."""
+    adj_means: wp.array
+    """Gradient with respect to ``means``, accumulated, shape [n]."""
+    adj_rotations: wp.array
+    """Gradient with respect to ``rotations``, accumulated, shape [n]."""
+
+    @staticmethod
+    def of(particles: Particles, gradient: Particles) -> "State":
+        """The poses of ``particles`` with their share of ``gradient``; shares memory."""
+        return State(particles.means, particles.rotations, gradient.means, gradient.rotations)
+
+
+@cache
+def rest_kernels(dtype: type) -> SimpleNamespace:
+    """The kernels that fill a Rest, for numbers of ``dtype``."""
+    real = dtype
+    vec3 = wp.types.vector(3, dtype)
+    quat = wp.types.quaternion(dtype)
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def rest_kernel(
+        # inputs
+        means: wp.array(dtype=vec3),
+        neighbors: wp.array2d(dtype=wp.int32),
+        weight_sigma: real,
+        # outputs
+        lengths: wp.array2d(dtype=real),
+        weights: wp.array2d(dtype=real),
+    ):
+        i, j = wp.tid()
+        length = wp.length(means[neighbors[i, j]] - means[i])
+        lengths[i, j] = length
+        weights[i, j] = wp.exp(real(-0.5) * (length / weight_sigma) * (length / weight_sigma))
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def reference_kernel(
+        # inputs
+        means: wp.array(dtype=vec3),
+        rotations: wp.array(dtype=quat),
+        neighbors: wp.array2d(dtype=wp.int32),
+        # outputs
+        reference_offsets: wp.array2d(dtype=vec3),
+        reference_rotations: wp.array(dtype=quat),
+    ):
+        i = wp.tid()
+        reference_rotations[i] = wp.normalize(rotations[i])
+        for j in range(neighbors.shape[1]):
+            reference_offsets[i, j] = means[neighbors[i, j]] - means[i]
+
+    return SimpleNamespace(rest=rest_kernel, reference=reference_kernel)
+
+
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """The shape that priors hold on to, built once at the first timestep."""
+
+    means: wp.array
+    """Centers at the first timestep [m], world frame, vec3, shape [n]."""
+    rotations: wp.array
+    """Unit quaternions at the first timestep, world from particle, shape [n]."""
+    neighbors: wp.array
+    """Index of each particle's k neighbors, int32, shape [n, k]."""
+    lengths: wp.array
+    """Distance to each neighbor at the first timestep [m], shape [n, k]."""
+    weights: wp.array
+    """w_ij = exp(-length^2 / (2 weight_sigma^2)), shape [n, k]."""
+    reference_offsets: wp.array
+    """From each particle to its neighbors in the reference pose [m], world frame, vec3, shape [n, k]."""
+    reference_rotations: wp.array
+    """Unit quaternions in the reference pose, world from particle, shape [n]."""
+    length_unit: float
+    """Unit in which priors measure lengths [m]; makes their weights independent of the scale of the scene."""
+    turns: wp.array
+    """Scratch of the fused neighbor priors: rotations since the reference pose, shape [n]."""
+    adj_turns: wp.array
+    """Scratch of the fused neighbor priors: gradient with respect to ``turns``, zero between calls, shape [n]."""
+
+    @staticmethod
+    def build(
+        means: wp.array,
+        rotations: wp.array,
+        neighbors: wp.array | None = None,
+        *,
+        weight_sigma: float = 1.0,
+        length_unit: float = 1.0,
+    ) -> "Rest":
+        """Remember a pose, which becomes the reference too. Allocates.
+
+        Args:
+            means: Centers at the first timestep [m], world frame, vec3, shape [n]; copied.
+            rotations: Quaternions at the first timestep, world from particle, shape [n]; copied, normalized.
+            neighbors: Index of each particle's neighbors, int32, shape [n, k]; None for priors that need none.
+            weight_sigma: Distance at which the weight of a pair falls to exp(-1/2) [m]; see ``weight_sigma``.
+            length_unit: Unit in which priors measure lengths [m].
+
+        Raises:
+            ValueError: Sizes that differ, a neighbor that does not exist, a length that is not positive.
+        """
+        n, device = means.size, means.device
+        dtype = number_type(means)
+        if not (weight_sigma > 0.0 and length_unit > 0.0):
+            refuse("Rest: weight_sigma and length_unit", "lengths > 0 [m]", (weight_sigma, length_unit))
+        vec3, quat = wp.types.vector(3, dtype), wp.types.quaternion(dtype)
+        if neighbors is None:
+            neighbors = wp.zeros((n, 0), dtype=wp.int32, device=device)
+        k = neighbors.shape[1]
+        check_array("Rest: means", means, vec3, (n,))
+        check_array("Rest: rotations", rotations, quat, (n,))
+        check_array("Rest: neighbors", neighbors, wp.int32, (n, k))
+        _check_neighbors(neighbors.numpy(), n)
+        rest = Rest(
+            means=wp.clone(means),
+            rotations=wp.zeros(n, dtype=quat, device=device),
+            neighbors=neighbors,
+            lengths=wp.zeros((n, k), dtype=dtype, device=device),
+            weights=wp.zeros((n, k), dtype=dtype, device=device),
+            reference_offsets=wp.zeros((n, k), dtype=vec3, device=device),
+            reference_rotations=wp.zeros(n, dtype=quat, device=device),
+            length_unit=length_unit,
+            turns=wp.zeros(n, dtype=quat, device=device),
+            adj_turns=wp.zeros(n, dtype=quat, device=device),
+        )
+        inputs = [rest.means, neighbors, weight_sigma]
+        kernel = rest_kernels(dtype).rest
+        wp.launch(kernel, (n, k), inputs, [rest.lengths, rest.weights], device=device, record_tape=False)
+        rest.set_reference(means, rotations)
+        wp.copy(rest.rotations, rest.reference_rotations)
+        return rest
+
+    @property
+    def dtype(self) -> type:
+        """wp.float32 or wp.float64."""
+        return self.lengths.dtype
+
+    @property
+    def pair_count(self) -> int:
+        """Number of ordered pairs n k, at least 1: what the neighbor priors average over."""
+        return max(self.neighbors.size, 1)
+
+    def set_reference(self, means: wp.array, rotations: wp.array) -> None:
+        """Measure changes of pose from here on: the previous timestep in the paper's form, the first in ours.
+
+        Args:
+            means: Centers [m], world frame, shape [n].
+            rotations: Quaternions, world from particle, shape [n]; need not be normalized.
+        """
+        wp.launch(
+            rest_kernels(self.dtype).reference,
+            self.means.size,
+            [means, rotations, self.neighbors],
+            [self.reference_offsets, self.reference_rotations],
+            device=self.means.device,
+            record_tape=False,
+        )
+
+
+class Prior(ABC):
+    """A term on the poses of particles. Final subclasses are frozen dataclasses with the fields of their energy."""
+
+    weight: float
+    """Multiplier on the mean energy."""
+
+    @abstractmethod
+    def accumulate(self, state: State, rest: Rest, loss: wp.array) -> None:
+        """Add ``weight`` times the mean energy to ``loss`` and its gradient to the state's, in one pass.
+
+        Args:
+            state: n particles on the device of ``rest``. Its gradients are added to.
+            rest: Built from the same n particles.
+            loss: Value of the whole objective, wp.float64, shape [1]; added to.
+        """
+
+
+def weight_sigma(falloff: float, *, square_root: bool) -> float:
+    """Distance at which a pair's weight falls to exp(-1/2) [m], from the paper's lambda.
+
+    Args:
+        falloff: lambda [1/m^2]; 2000 in the paper.
+        square_root: False for the paper's formula w = exp(-lambda d^2) (1.6 cm); True for what its code computes
+            and its text says, the square root of that (2.2 cm).
+    """
+    if not falloff > 0.0:
+        refuse("weight_sigma: falloff", "lambda > 0 [1/m^2]", falloff)
+    return falloff**-0.5 if square_root else (2.0 * falloff) ** -0.5
+
+
+def check_weight(prior: Prior) -> None:
+    """Refuse a weight that is negative or not finite."""
+    if not (prior.weight >= 0.0 and np.isfinite(prior.weight)):
+        refuse(f"{type(prior).__name__}: weight", "a finite number >= 0", prior.weight)
+
+
+def _check_neighbors(neighbors: np.ndarray, n: int) -> None:
+    """Refuse indices outside the particles and particles that are their own neighbor."""
+    if neighbors.size == 0:
+        return
+    if neighbors.min() < 0 or neighbors.max() >= n:
+        refuse("Rest: neighbors", f"indices 0 to {n - 1}", f"{neighbors.min()} to {neighbors.max()}")
+    own = np.flatnonzero((neighbors == np.arange(n)[:, None]).any(axis=1))
+    if own.size:
+        refuse("Rest: neighbors", "other particles", f"particle {own[0]} as its own neighbor")
