@@ -7,7 +7,7 @@ import numpy as np
 from scenes.synthetic.options import SyntheticOptions
 from warpgs.types import Camera
 
-CENTER = np.array([0.0, 0.0, 0.42])
+CENTER = np.array([0.0, 0.0, 0.34])
 """The point all cameras look at [m]."""
 DISTANCE = 2.5
 """From that point to each camera [m]."""

@@ -15,7 +15,7 @@ import warp as wp
 from scipy.spatial.transform import Rotation
 
 from scenes.synthetic.bodies import Body
-from scenes.synthetic.shading import LIGHT, Material, albedo, lit
+from scenes.synthetic.shading import LIGHT, Material, albedo, lit, shadow_ratio
 from warpgs.types import Camera
 
 DEVICE = "cpu"
@@ -68,19 +68,30 @@ def direction_world(view: View, x_px: float, y_px: float) -> wp.vec3:
 
 
 @wp.func
-def meets_sphere(sphere: wp.vec4, origin: wp.vec3, direction: wp.vec3) -> bool:
-    """True where a ray passes within a bounding sphere."""
-    to_center = wp.vec3(sphere[0], sphere[1], sphere[2]) - origin
-    along = wp.dot(to_center, direction)
-    radius = sphere[3]
-    return along > -radius and wp.length_sq(to_center) - along * along < radius * radius
+def sample_direction(view: View, pixel: int, sample: int, side: int) -> wp.vec3:
+    """Unit direction of one of the ``side`` x ``side`` rays of a pixel."""
+    x_px = float(pixel % view.width) + (float(sample % side) + 0.5) / float(side)
+    y_px = float(pixel // view.width) + (float(sample // side) + 0.5) / float(side)
+    return direction_world(view, x_px, y_px)
 
 
 @wp.func
-def meets_any_sphere(parts: Parts, timestep: int, origin: wp.vec3, direction: wp.vec3) -> bool:
-    """True where a ray may meet a part."""
+def meets_sphere(sphere: wp.vec4, origin: wp.vec3, direction: wp.vec3, width: float, spread: float) -> bool:
+    """True where a beam, ``width`` [m] thick and growing by ``spread`` per metre, passes within a bounding sphere."""
+    to_center = wp.vec3(sphere[0], sphere[1], sphere[2]) - origin
+    along = wp.dot(to_center, direction)
+    radius = sphere[3] + width
+    reach = radius + spread * (along + radius)
+    return along > -radius and wp.length_sq(to_center) - along * along < reach * reach
+
+
+@wp.func
+def meets_any_sphere(
+    parts: Parts, timestep: int, origin: wp.vec3, direction: wp.vec3, width: float, spread: float
+) -> bool:
+    """True where a ray of the beam may meet a part."""
     for part in range(parts.meshes.shape[0]):
-        if meets_sphere(parts.spheres[timestep, part], origin, direction):
+        if meets_sphere(parts.spheres[timestep, part], origin, direction, width, spread):
             return True
     return False
 
@@ -92,7 +103,7 @@ def cast(parts: Parts, timestep: int, origin: wp.vec3, direction: wp.vec3, limit
     hit.distance = limit
     hit.part = -1
     for part in range(parts.meshes.shape[0]):
-        if meets_sphere(parts.spheres[timestep, part], origin, direction):
+        if meets_sphere(parts.spheres[timestep, part], origin, direction, 0.0, 0.0):
             part_from_world = wp.transform_inverse(parts.poses[timestep, part])
             start = wp.transform_point(part_from_world, origin)
             query = wp.mesh_query_ray(
@@ -130,77 +141,80 @@ def cast_background_kernel(
     side: int,
     # outputs
     distance: wp.array2d[float],
-    part: wp.array2d[wp.int8],
-    face: wp.array2d[int],
-    color: wp.array2d[wp.uint8],
+    dimming: wp.array2d[float],
+    color: wp.array3d[wp.uint8],
+    extent: wp.array[wp.vec4],
 ):
     pixel = wp.tid()
-    total = wp.vec3()
+    low = wp.vec3(FAR, FAR, FAR)
+    high = -low
     for sample in range(side * side):
-        x = float(pixel % view.width) + (float(sample % side) + 0.5) / float(side)
-        y = float(pixel // view.width) + (float(sample // side) + 0.5) / float(side)
-        direction = direction_world(view, x, y)
+        direction = sample_direction(view, pixel, sample, side)
         hit = cast(background, 0, view.origin, direction, FAR)
         distance[pixel, sample] = hit.distance
-        part[pixel, sample] = wp.int8(hit.part)
-        face[pixel, sample] = hit.face
+        dimming[pixel, sample] = 1.0
+        point = view.origin + hit.distance * direction
+        low = wp.min(low, point)
+        high = wp.max(high, point)
+        shaded = wp.vec3()
         if hit.part >= 0:
-            point = view.origin + hit.distance * direction
-            total += surface_color(background, 0, hit.part, hit.face, point, bodies, 0, 0)
-    total /= float(side * side)
-    for channel in range(3):
-        color[pixel, channel] = wp.uint8(255.0 * total[channel] + 0.5)
+            shaded = surface_color(background, 0, hit.part, hit.face, point, bodies, 0, 0)
+            dimming[pixel, sample] = shadow_ratio(wp.mesh_eval_face_normal(background.meshes[hit.part], hit.face))
+        for channel in range(3):
+            color[pixel, sample, channel] = wp.uint8(255.0 * shaded[channel] + 0.5)
+    center = 0.5 * (low + high)
+    extent[pixel] = wp.vec4(center[0], center[1], center[2], 0.5 * wp.length(high - low))
 
 
 @wp.kernel(enable_backward=False)
 def cast_frame_kernel(
     # inputs
     view: View,
-    background: Parts,
     bodies: Parts,
     timestep: int,
     side: int,
     shadows: int,
     distance: wp.array2d[float],
-    part: wp.array2d[wp.int8],
-    face: wp.array2d[int],
-    background_color: wp.array2d[wp.uint8],
+    dimming: wp.array2d[float],
+    background_color: wp.array3d[wp.uint8],
+    extent: wp.array[wp.vec4],
     # outputs
     color: wp.array2d[wp.uint8],
     mask: wp.array[wp.uint8],
 ):
     pixel = wp.tid()
-    touched = wp.int32(0)
-    for sample in range(side * side):
-        x = float(pixel % view.width) + (float(sample % side) + 0.5) / float(side)
-        y = float(pixel // view.width) + (float(sample // side) + 0.5) / float(side)
-        direction = direction_world(view, x, y)
-        if meets_any_sphere(bodies, timestep, view.origin, direction):
-            touched = 1
-        elif shadows != 0:
-            point = view.origin + distance[pixel, sample] * direction
-            if meets_any_sphere(bodies, timestep, point, LIGHT):
-                touched = 1
-    if touched == 0:
-        for channel in range(3):
-            color[pixel, channel] = background_color[pixel, channel]
-        mask[pixel] = wp.uint8(0)
-        return
+    x_px = float(pixel % view.width) + 0.5
+    direction = direction_world(view, x_px, float(pixel // view.width) + 0.5)
+    # Half a pixel's diagonal is 0.71 px; rays away from the axis diverge less.
+    spread = 0.75 / wp.min(view.focal[0], view.focal[1])
+    may_cover = meets_any_sphere(bodies, timestep, view.origin, direction, 0.0, spread)
+    may_dim = may_cover
+    if shadows != 0 and not may_cover:
+        ground = extent[pixel]
+        may_dim = meets_any_sphere(bodies, timestep, wp.vec3(ground[0], ground[1], ground[2]), LIGHT, ground[3], 0.0)
     total = wp.vec3()
     covered = wp.float32(0.0)
     for sample in range(side * side):
-        x = float(pixel % view.width) + (float(sample % side) + 0.5) / float(side)
-        y = float(pixel // view.width) + (float(sample // side) + 0.5) / float(side)
-        direction = direction_world(view, x, y)
-        limit = distance[pixel, sample]
-        hit = cast(bodies, timestep, view.origin, direction, limit)
-        point = view.origin + hit.distance * direction
-        if hit.part >= 0:
-            covered += 1.0
-            total += surface_color(bodies, timestep, hit.part, hit.face, point, bodies, timestep, shadows)
-        elif part[pixel, sample] >= wp.int8(0):
-            back = int(part[pixel, sample])
-            total += surface_color(background, 0, back, face[pixel, sample], point, bodies, timestep, shadows)
+        part = wp.int32(-1)
+        point = wp.vec3()
+        if may_dim:
+            direction = sample_direction(view, pixel, sample, side)
+            point = view.origin + distance[pixel, sample] * direction
+        if may_cover:
+            hit = cast(bodies, timestep, view.origin, direction, distance[pixel, sample])
+            part = hit.part
+            if part >= 0:
+                point = view.origin + hit.distance * direction
+                covered += 1.0
+                total += surface_color(bodies, timestep, part, hit.face, point, bodies, timestep, shadows)
+        if part < 0:
+            light = wp.float32(1.0 / 255.0)
+            if may_dim and shadows != 0 and dimming[pixel, sample] < 1.0:
+                blocker = cast(bodies, timestep, point, LIGHT, FAR)
+                if blocker.part >= 0:
+                    light *= dimming[pixel, sample]
+            for channel in range(3):
+                total[channel] += light * float(background_color[pixel, sample, channel])
     total /= float(side * side)
     for channel in range(3):
         color[pixel, channel] = wp.uint8(255.0 * total[channel] + 0.5)
@@ -286,9 +300,13 @@ class Backdrop:
     """What each ray of one camera hits on the surroundings."""
 
     distance: wp.array
-    part: wp.array
-    face: wp.array
+    """Along each ray [m], shape [pixels, samples]."""
+    dimming: wp.array
+    """What a cast shadow multiplies the color with, shape [pixels, samples]; 1 where the light never falls."""
     color: wp.array
+    """Colors without shadows, uint8, shape [pixels, samples, 3]: pictures without bodies are their mean."""
+    extent: wp.array
+    """Sphere around what the rays of a pixel hit: center and radius [m], shape [pixels] of vec4."""
 
 
 def upload(bodies: Sequence[Body], world_from_body: np.ndarray) -> PartGroup:
@@ -337,18 +355,18 @@ def cast_background(camera: Camera, background: PartGroup, bodies: PartGroup, si
     pixels = camera.width * camera.height
     backdrop = Backdrop(
         distance=wp.empty((pixels, side * side), dtype=float, device=DEVICE),
-        part=wp.empty((pixels, side * side), dtype=wp.int8, device=DEVICE),
-        face=wp.empty((pixels, side * side), dtype=int, device=DEVICE),
-        color=wp.empty((pixels, 3), dtype=wp.uint8, device=DEVICE),
+        dimming=wp.empty((pixels, side * side), dtype=float, device=DEVICE),
+        color=wp.empty((pixels, side * side, 3), dtype=wp.uint8, device=DEVICE),
+        extent=wp.empty(pixels, dtype=wp.vec4, device=DEVICE),
     )
     inputs = [view_of(camera), background.parts, bodies.parts, side]
-    outputs = [backdrop.distance, backdrop.part, backdrop.face, backdrop.color]
+    outputs = [backdrop.distance, backdrop.dimming, backdrop.color, backdrop.extent]
     wp.launch(cast_background_kernel, pixels, inputs, outputs, device=DEVICE, record_tape=False)
     return backdrop
 
 
 def cast_frame(
-    camera: Camera, background: PartGroup, bodies: PartGroup, backdrop: Backdrop, timestep: int, shadows: bool
+    camera: Camera, bodies: PartGroup, backdrop: Backdrop, timestep: int, shadows: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Picture and mask of one camera: uint8, shapes [height, width, 3] and [height, width].
 
@@ -357,8 +375,8 @@ def cast_frame(
     pixels, samples = backdrop.distance.shape
     color = wp.empty((pixels, 3), dtype=wp.uint8, device=DEVICE)
     mask = wp.empty(pixels, dtype=wp.uint8, device=DEVICE)
-    inputs = [view_of(camera), background.parts, bodies.parts, timestep, round(samples**0.5), int(shadows)]
-    inputs += [backdrop.distance, backdrop.part, backdrop.face, backdrop.color]
+    inputs = [view_of(camera), bodies.parts, timestep, round(samples**0.5), int(shadows)]
+    inputs += [backdrop.distance, backdrop.dimming, backdrop.color, backdrop.extent]
     wp.launch(cast_frame_kernel, pixels, inputs, [color, mask], device=DEVICE, record_tape=False)
     return color.numpy().reshape(camera.height, camera.width, 3), mask.numpy().reshape(camera.height, camera.width)
 

@@ -147,9 +147,7 @@ class SyntheticScene(Scene):
         if backdrop is None:
             backdrop = raycast.cast_background(camera, self._background_group, self._body_group, self._options.samples)
             self._backdrops[camera.name] = backdrop
-        return raycast.cast_frame(
-            camera, self._background_group, self._body_group, backdrop, timestep, self._options.shadows
-        )
+        return raycast.cast_frame(camera, self._body_group, backdrop, timestep, self._options.shadows)
 
     def _see(self, timestep: int, camera: Camera, points: np.ndarray) -> np.ndarray:
         return raycast.see_points(camera, self._background_group, self._body_group, timestep, points)

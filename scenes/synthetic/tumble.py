@@ -47,12 +47,12 @@ def throw(body_count: int, generator: np.random.Generator) -> Motion:
     angles = 2.0 * np.pi * generator.permutation(turns)
     outward = np.stack([np.cos(angles), np.sin(angles), np.zeros(body_count)], axis=1)
     aside = np.stack([-np.sin(angles), np.cos(angles), np.zeros(body_count)], axis=1)
-    heights = generator.permutation(np.linspace(0.45, 1.0, body_count))
+    heights = generator.permutation(np.linspace(0.38, 0.85, body_count))
     position = outward * generator.uniform(0.62, 0.78, (body_count, 1))
     position[:, 2] = heights
-    velocity = -outward * generator.uniform(1.6, 2.6, (body_count, 1))
+    velocity = -outward * generator.uniform(1.8, 3.6, (body_count, 1))
     velocity += aside * generator.uniform(-0.3, 0.3, (body_count, 1))
-    velocity[:, 2] = generator.uniform(0.0, 1.2, body_count)
+    velocity[:, 2] = generator.uniform(0.3, 1.5, body_count)
     axes = generator.normal(size=(body_count, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     return Motion(
