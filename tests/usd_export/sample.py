@@ -1,0 +1,57 @@
+"""Tracks made of noise, and what a Gaussian is, in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from warpgs.types import Tracks
+
+SH_C0 = 0.28209479177
+
+
+def make_tracks(
+    steps: int = 13, count: int = 60, static: int = 25, *, source_from_world: np.ndarray | None = None, stride: int = 1
+) -> Tracks:
+    """Particles whose first ``static`` ones never move, in an order that a writer must not take for granted."""
+    rng = np.random.default_rng(7)
+    means = rng.normal(size=(steps, count, 3)).astype(np.float32)
+    rotations = rng.normal(size=(steps, count, 4))
+    rotations_wxyz = (rotations / np.linalg.norm(rotations, axis=2, keepdims=True)).astype(np.float32)
+    still = rng.permutation(count)[:static]
+    means[:, still], rotations_wxyz[:, still] = means[0, still], rotations_wxyz[0, still]
+    return Tracks(
+        means=means,
+        rotations_wxyz=rotations_wxyz,
+        log_scales=rng.normal(-2.0, 1.0, size=(count, 3)).astype(np.float32),
+        colors=rng.uniform(-0.2, 1.3, size=(count, 3)).astype(np.float32),
+        opacity_logits=rng.normal(scale=4.0, size=count).astype(np.float32),
+        foreground=rng.uniform(size=count).astype(np.float32),
+        timesteps=tuple(range(3, 3 + stride * steps, stride)),
+        fps=29.97,
+        source_from_world=np.eye(4) if source_from_world is None else source_from_world,
+        camera_names=("7", "11"),
+        camera_log_gains=rng.normal(size=(2, 3)).astype(np.float32),
+        camera_offsets=rng.normal(size=(2, 3)).astype(np.float32),
+    )
+
+
+def make_similarity(seed: int) -> np.ndarray:
+    """A random change of frame and unit, shape [4, 4]."""
+    rng = np.random.default_rng(seed)
+    matrix = np.eye(4)
+    matrix[:3, :3] = rng.uniform(0.01, 100.0) * Rotation.random(random_state=seed).as_matrix()
+    matrix[:3, 3] = rng.normal(size=3)
+    return matrix
+
+
+def covariances(rotations_wxyz: np.ndarray, log_scales: np.ndarray) -> np.ndarray:
+    """R S S^T R^T, shape [n, 3, 3], float64; R written out from the quaternion."""
+    w, x, y, z = rotations_wxyz.astype(np.float64).T
+    rows = [
+        [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
+    ]
+    stretched = np.moveaxis(np.array(rows), 2, 0) * np.exp(log_scales.astype(np.float64))[:, None, :]
+    return stretched @ np.swapaxes(stretched, 1, 2)
