@@ -394,10 +394,16 @@ def _render(arguments: Render) -> None:
 
 
 def _export(arguments: Export) -> None:
-    from usd_export import export
+    from usd_export import WRITERS, export
+    from warpgs.checks import check_suffix
     from warpgs.run import Run
 
-    paths = export(Run.open(arguments.run).tracks(), arguments.out, overwrite=arguments.overwrite)
+    check_suffix(arguments.out, tuple(WRITERS))  # before the run is read
+    tracks = Run.open(arguments.run).tracks()
+    with _bar("export", len(tracks)) as bar:
+        paths = export(
+            tracks, arguments.out, overwrite=arguments.overwrite, progress=lambda done, _: bar.update(done - bar.n)
+        )
     for path in paths:
         print(path)
 

@@ -1,0 +1,36 @@
+# make demo   track a built-in scene, measure it, draw it, export it; results in demo/
+# make test   the whole test suite
+# make lint   style, formatting, import contracts, types
+#
+# Each makes .venv by itself. Another interpreter: make demo PYTHON=/usr/bin/python3.12
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.warpgs-installed
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: demo test lint
+
+demo: $(INSTALLED)
+	$(RUN) examples/00_demo.py $(ARGS)
+
+test: $(INSTALLED)
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(RUN) -m pyright
+
+# Made again when the dependencies change.
+$(INSTALLED): pyproject.toml
+	@test -x $(RUN) || test -n "$(PYTHON)" || { \
+		echo "warpgs needs Python 3.11 or newer and found none; install one, or name it: make PYTHON=/path/to/python" >&2; \
+		exit 1; }
+	@test -x $(RUN) || { echo "$(PYTHON) -m venv $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(RUN) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(VENV) holds a Python older than 3.11; remove that folder and try again" >&2; exit 1; }
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $@

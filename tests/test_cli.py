@@ -1,0 +1,271 @@
+"""The command line: what it prints, what it writes, what it refuses and with which exit status."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import scenes
+from scenes.synthetic import tumble
+from tests.perfect_run import write_perfect_run
+from warpgs.cli import main
+
+VERBS = ("scenes", "inspect", "track", "evaluate", "render", "export")
+TIMESTEPS = range(0, 3)
+SMALL = scenes.SyntheticOptions(
+    width=96, height=54, timesteps=6, train_cameras=6, test_cameras=2, samples=1, cloud_background=4000
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_scene():
+    """The built-in scene in small, to be quick."""
+
+    def small_tumble(options):
+        """Three boxes and three balls, in small."""
+        return tumble(replace(SMALL, has_cloud=options.has_cloud))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(scenes.BUILT_IN, "tumble", small_tumble)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, small_scene) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "tumble"
+    write_perfect_run(path, scenes.open_scene("tumble"), TIMESTEPS)
+    return path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def one_sentence(capsys) -> str:
+    """The only line on stderr."""
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(lines) == 1, lines
+    assert "Traceback" not in lines[0]
+    return lines[0]
+
+
+# Help and usage
+
+
+def test_help_answers_at_once_and_names_every_verb():
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from warpgs.cli import main; sys.exit(main(['--help']))"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert all(verb in done.stdout for verb in VERBS)
+    assert time.perf_counter() - start < 5.0  # a third of a second on an idle machine
+
+
+def test_help_needs_neither_warp_nor_pxr():
+    code = "import sys; from warpgs.cli import main; main(['--help']); print(*sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"warp", "pxr", "scenes", "numpy", "matplotlib"} & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_each_verb_gives_an_example(verb, capsys):
+    assert main([verb, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert f"Example: warpgs {verb}" in printed and "--debug" in printed
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["bogus"],
+        ["track"],
+        ["track", "tumble"],
+        ["track", "tumble", "--run", "r", "--preset", "best"],
+        ["track", "tumble", "--run", "r", "--seed", "one"],
+        ["track", "tumble", "--run", "r", "--timesteps", "3"],
+        ["track", "tumble", "--run", "r", "--timesteps", "0:x"],
+        ["evaluate"],
+        ["render", "r"],
+        ["render", "r", "--output", "o", "--cameras", "moon"],
+        ["export", "r"],
+        ["scenes", "--bogus"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2_and_writes_nothing(argv, here, capsys):
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.err and "Traceback" not in captured.err
+    assert not list(here.iterdir())
+
+
+def test_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "warpgs 0.1.0\n"
+
+
+# Scenes and inspect
+
+
+def test_scenes_lists_built_in_scenes_and_layouts(capsys):
+    assert main(["scenes"]) == 0
+    printed = capsys.readouterr().out
+    assert "tumble" in printed and "panoptic" in printed and "train_meta.json" in printed
+
+
+def test_inspect_describes_the_scene_and_draws_its_cameras(here, capsys):
+    assert main(["inspect", "tumble"]) == 0
+    printed = capsys.readouterr().out
+    for text in ("6 at 30 per second", "6: 0 1 2 3 4 5", "2: 6 7", "96x54 pixels", "6 bodies", "nothing"):
+        assert text in printed
+    assert Image.open(here / "tumble_cameras.png").size == (1200, 600)
+
+
+def test_inspect_keeps_an_existing_plot_unless_asked(here, capsys):
+    plot = here / "tumble_cameras.png"
+    plot.write_text("mine")
+    assert main(["inspect", "tumble"]) == 0
+    assert plot.read_text() == "mine" and "kept the existing" in capsys.readouterr().out
+    assert main(["inspect", "tumble", "--plot", str(plot)]) == 1
+    assert "--overwrite" in one_sentence(capsys) and plot.read_text() == "mine"
+    assert main(["inspect", "tumble", "--overwrite"]) == 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_inspect_refuses_a_plot_that_is_no_png(here, capsys):
+    assert main(["inspect", "tumble", "--plot", "cameras.jpg"]) == 1
+    assert ".png" in one_sentence(capsys)
+
+
+def test_unknown_scene_is_one_sentence_with_the_remedy(here, capsys):
+    assert main(["inspect", "no/such/scene"]) == 1
+    sentence = one_sentence(capsys)
+    assert sentence.startswith("warpgs inspect: no/such/scene: expected") and "tumble" in sentence
+    assert not list(here.iterdir())
+
+
+# Evaluate
+
+
+def test_evaluate_prints_the_table_and_writes_json(run, here, capsys):
+    assert main(["evaluate", str(run), "--json", "out/report.json", "--image-scale", "0.5"]) == 0
+    table = capsys.readouterr().out
+    value = json.loads((here / "out" / "report.json").read_text())
+    assert value["tracks_3d"]["mte_mean_m"] < 1e-5 and value["tracks_3d"]["survival"] == 1.0
+    assert value["image_scale"] == 0.5 and value["timesteps"] == [0, 1, 2]
+    assert f"{value['mean']['psnr']:.2f} dB" in table and "3D survival" in table
+
+
+def test_evaluate_refuses_an_existing_json_before_working(run, here, capsys):
+    (here / "report.json").write_text("mine")
+    assert main(["evaluate", str(run), "--json", "report.json"]) == 1
+    assert "--overwrite" in one_sentence(capsys)
+    assert (here / "report.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("verb", [["evaluate"], ["render", "--output", "out"], ["export", "out.npz"]])
+def test_verbs_refuse_a_folder_that_is_no_run(verb, here, capsys):
+    (here / "folder").mkdir()
+    assert main([verb[0], "folder", *verb[1:]]) == 1
+    assert "folder: expected a run" in one_sentence(capsys)
+    assert [path.name for path in here.iterdir()] == ["folder"]
+
+
+def test_moved_scene_is_found_with_the_scene_option(run, here, capsys):
+    config = json.loads((run / "config.json").read_text())
+    moved = here / "run"
+    moved.mkdir()
+    (moved / "poses").symlink_to(run / "poses")
+    (moved / "gaussians.npz").symlink_to(run / "gaussians.npz")
+    (moved / "config.json").write_text(json.dumps(config | {"scene": str(here / "gone")}))
+    assert main(["render", "run", "--output", "out", "--image-scale", "0.2"]) == 1
+    assert "--scene" in one_sentence(capsys)
+    assert main(["render", "run", "--output", "out", "--image-scale", "0.2", "--scene", "tumble"]) == 0
+    assert len(list((here / "out").rglob("*.png"))) == 6
+
+
+# Render
+
+
+def test_render_writes_a_folder_named_by_camera_and_timestep(run, here, capsys):
+    assert main(["render", str(run), "--output", "out"]) == 0
+    names = sorted(str(path.relative_to(here / "out")) for path in (here / "out").rglob("*.png"))
+    assert names == [f"{camera}/{timestep:06d}.png" for camera in (6, 7) for timestep in TIMESTEPS]
+    assert Image.open(here / "out" / names[0]).size == (96, 54)
+    assert capsys.readouterr().out.splitlines()[-1] == "out"
+
+
+@pytest.mark.parametrize("channels", ["color", "depth", "mask"])
+def test_render_orbits_with_every_channel(run, here, channels):
+    argv = ["render", str(run), "--output", "orbit", "--cameras", "orbit", "--channels", channels]
+    assert main([*argv, "--image-scale", "0.25"]) == 0
+    pictures = [np.asarray(Image.open(path), int) for path in sorted((here / "orbit" / "orbit").iterdir())]
+    assert [picture.shape for picture in pictures] == [(14, 24, 3)] * 3
+    assert np.abs(pictures[0] - pictures[1]).max() > 50
+
+
+def test_render_writes_videos_by_suffix(run, here):
+    for name in ("a.mp4", "b.gif"):
+        assert main(["render", str(run), "--output", name, "--image-scale", "0.2"]) == 0
+        assert (here / name).stat().st_size > 200
+
+
+@pytest.mark.parametrize("output", ["film.avi", "picture.png"])
+def test_render_refuses_unknown_suffixes(run, here, capsys, output):
+    assert main(["render", str(run), "--output", output]) == 1
+    assert ".mp4 or .gif" in one_sentence(capsys)
+    assert not list(here.iterdir())
+
+
+def test_render_refuses_an_existing_output_unless_asked(run, here, capsys):
+    (here / "out.gif").write_text("mine")
+    argv = ["render", str(run), "--output", "out.gif", "--image-scale", "0.2"]
+    assert main(argv) == 1
+    assert "--overwrite" in one_sentence(capsys) and (here / "out.gif").read_text() == "mine"
+    assert main([*argv, "--overwrite"]) == 0
+    assert (here / "out.gif").read_bytes().startswith(b"GIF8")
+
+
+# Export
+
+
+def test_export_writes_what_the_suffix_says(run, here, capsys):
+    assert main(["export", str(run), "out.npz"]) == 0
+    assert capsys.readouterr().out.strip().endswith("out.npz")
+    with np.load(here / "out.npz", allow_pickle=False) as arrays:
+        assert arrays["means3D"].shape[0] == 3 and arrays["means3D"].shape[2] == 3
+
+
+def test_export_refuses_unknown_suffixes_listing_the_known(run, here, capsys):
+    assert main(["export", str(run), "out.fbx"]) == 1
+    sentence = one_sentence(capsys)
+    assert all(suffix in sentence for suffix in (".usda", ".usdc", ".usdz", ".npz", ".ply"))
+    assert not list(here.iterdir())
+
+
+# Failures
+
+
+def test_unexpected_errors_are_one_sentence_that_points_to_debug(run, here, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setattr("usd_export.export", fail)
+    assert main(["export", str(run), "out.npz"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "warpgs export: ZeroDivisionError: of all things; pass --debug to see where"
+    with pytest.raises(ZeroDivisionError):
+        main(["export", str(run), "out.npz", "--debug"])
