@@ -7,9 +7,10 @@ A new scene is a list of bodies and their poses::
 """
 
 from scenes.synthetic.bodies import Body, Pattern, Texture, ball, box, capsule, room
+from scenes.synthetic.builtin_arm import arm
+from scenes.synthetic.builtin_tumble import tumble
 from scenes.synthetic.options import DEFAULTS, SyntheticOptions
 from scenes.synthetic.scene import SyntheticScene
-from scenes.synthetic.tumble import tumble
 
 __all__ = [
     "DEFAULTS",
@@ -18,6 +19,7 @@ __all__ = [
     "SyntheticOptions",
     "SyntheticScene",
     "Texture",
+    "arm",
     "ball",
     "box",
     "capsule",
