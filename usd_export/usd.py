@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,8 @@ def write_usd(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:
         _check_package_size(path, tracks, moving)
     try:
         _write_layer(tracks, moving, layer, progress)
-        if layer != path and not UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(path)):
-            raise OSError("USD made no package")
+        if layer != path:
+            _write_package(layer, path)
     except Tf.ErrorException as error:  # how pxr reports a full disk: once per piece it could not write
         raise OSError(error.args[0].commentary) from None
     return [path]
@@ -73,6 +74,18 @@ def _write_layer(tracks: Tracks, moving: np.ndarray, path: Path, progress: Progr
             progress(i + 1, len(tracks))
     stage.Save()
     progress(len(tracks), len(tracks))
+
+
+def _write_package(layer: Path, path: Path) -> None:
+    """Only USD's own packager aligns what is inside; on a full disk it reports success, so what it wrote is read."""
+    made = UsdUtils.CreateNewUsdzPackage(Sdf.AssetPath(str(layer)), str(path))
+    try:
+        with zipfile.ZipFile(path) as package:
+            whole = made and package.namelist() == [layer.name] and package.testzip() is None
+    except zipfile.BadZipFile:
+        whole = False
+    if not whole:
+        raise OSError("a package that is not whole")
 
 
 def _select(gaussians: Gaussians, ids: np.ndarray) -> Gaussians:

@@ -116,6 +116,22 @@ def test_export_names_the_file_when_it_cannot_be_written(tmp_path: Path, suffix:
     assert done.stdout.count("\n") == 1 and not any(tmp_path.iterdir())
 
 
+def test_export_refuses_a_package_cut_short(tmp_path: Path):
+    """USD's packager reports success on a full disk; here the layer fits and the package around it does not."""
+    size = export(make_tracks(count=3000), tmp_path / "layer.usdc")[0].stat().st_size
+    code = """
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+        try:
+            export(make_tracks(count=3000), sys.argv[1])
+        except OSError as error:
+            print(error)
+    """
+    done = in_subprocess(code, tmp_path / "box.usdz", size + 10)
+    assert "box.usdz: expected to be written, got a package that is not whole; free some disk space" in done.stdout
+    assert [file.name for file in tmp_path.iterdir()] == ["layer.usdc"]
+
+
 def test_export_keeps_the_error_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(self: Path, **_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
