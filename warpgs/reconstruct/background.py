@@ -1,0 +1,203 @@
+"""Background points from depth maps: contradicted cells filled from confirmed ones, maps merged into one cloud."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+from scipy.spatial import cKDTree
+
+from warpgs.reconstruct.sweep import DepthMaps, agreement
+from warpgs.reconstruct.views import Views
+
+MIN_SUPPORT = 2
+"""Other cameras that must confirm a cell before its depth is used."""
+
+MAX_CONFLICT = 1
+"""Other cameras that may see through it."""
+
+BORROWED_POINTS = 3
+"""Confirmed points of other cameras that must fall into a cell before it borrows their depth."""
+
+BORROWED_WEIGHT = 0.3
+"""Weight of a borrowed depth; that of a confirmed one is 1."""
+
+PLATE_WEIGHT = 0.3
+"""Weight of second differences of inverse depth: planes have none, so floors and walls go on where nothing is known."""
+
+MEMBRANE_WEIGHT = 0.03
+"""Weight of first differences: keeps what no cell supports from bending away."""
+
+ROUNDS = 2
+"""Fillings; each starts from the cells that the cameras confirm after the one before."""
+
+MERGE_SHARE = 0.6
+"""Edge of the voxels in which points are merged, in units of a cell seen at the point's depth."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColoredPoints:
+    """Points of the rig frame on their way to a cloud."""
+
+    points: np.ndarray
+    """Positions, rig frame, shape [n, 3], float32."""
+    colors: np.ndarray
+    """RGB 0..1, shape [n, 3], float32."""
+
+
+def complete_depths(
+    views: Views, inverse_depths: np.ndarray, excluded: np.ndarray, tolerance: float, device: wp.DeviceLike
+) -> DepthMaps:
+    """Depth maps without gaps: unconfirmed cells take depths from other cameras, and what remains continues smoothly.
+
+    Args:
+        views: The pictures of the sweep.
+        inverse_depths: Its result, 1 / rig radii, shape [c, rows, columns].
+        excluded: True where a cell holds foreground, shape [c, rows, columns].
+        tolerance: Difference of inverse depth at which two cameras agree.
+        device: Where agreement is counted.
+    """
+    stiffness = _stiffness(*excluded.shape[1:])
+    support, conflict = agreement(views, inverse_depths, excluded, tolerance, device)
+    for _ in range(ROUNDS):
+        known = (support >= MIN_SUPPORT) & (conflict <= MAX_CONFLICT) & ~excluded
+        if not known.any():
+            break
+        inverse_depths = _solve(*_borrow(views, inverse_depths, known), stiffness)
+        support, conflict = agreement(views, inverse_depths, excluded, tolerance, device)
+    return DepthMaps(inverse_depths, support, conflict, excluded)
+
+
+def background_points(views: Views, maps: DepthMaps, max_points: int, clearance: float) -> ColoredPoints:
+    """One point per background cell of every camera, near duplicates merged, no more than ``max_points``.
+
+    Points that several cameras see through are left out, since they hang in the air, and so are those within
+    ``clearance`` rig radii of a camera.
+    """
+    kept = ~maps.excluded & (maps.conflict <= MAX_CONFLICT)
+    points, colors, sizes = _cell_points(views, maps.inverse_depths, kept)
+    clear = cKDTree(views.centers).query(points)[0] > clearance
+    points, colors, sizes = points[clear], colors[clear], sizes[clear]
+    share = MERGE_SHARE
+    merged = _merge(points, colors, share * sizes)
+    while len(merged.points) > max_points:
+        share *= 1.05 * np.sqrt(len(merged.points) / max_points)
+        merged = _merge(points, colors, share * sizes)
+    return merged
+
+
+def shell_points(views: Views, inner: np.ndarray, count: int) -> ColoredPoints:
+    """Points on a sphere behind everything, for what no camera of the sweep explains.
+
+    Args:
+        views: Give the colors: each point takes the median of what the cameras see in its direction.
+        inner: Points that the sphere encloses, rig frame, shape [n, 3].
+        count: Number of points, spread evenly.
+    """
+    reach = np.linalg.norm(np.concatenate([inner, views.centers]), axis=1)
+    radius = 1.5 * float(np.quantile(reach, 0.99))
+    index = np.arange(count) + 0.5
+    z = 1.0 - 2.0 * index / count
+    turn = np.pi * (1.0 + np.sqrt(5.0)) * index
+    ring = np.sqrt(1.0 - z * z)
+    points = (radius * np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1)).astype(np.float32)
+    colors = np.full((len(views), count, 3), np.nan, np.float32)
+    for c in range(len(views)):
+        column, row, _ = views.project(c, points)
+        seen = column >= 0
+        colors[c, seen] = views.images[c, row[seen], column[seen]]
+    hidden = np.isnan(colors).all(axis=(0, 2))
+    result = np.empty((count, 3), np.float32)
+    result[~hidden] = np.nanmedian(colors[:, ~hidden], axis=0)
+    result[hidden] = np.median(views.images.reshape(-1, 3), axis=0)
+    return ColoredPoints(points, result)
+
+
+def _stiffness(rows: int, columns: int) -> sparse.csr_matrix:
+    """Quadratic form of a thin plate and a membrane over a grid of cells, shape [rows * columns, rows * columns]."""
+
+    def chain(size: int, stencil: list[float]) -> sparse.csr_matrix:
+        count = max(size - len(stencil) + 1, 0)
+        return sparse.diags(stencil, range(len(stencil)), shape=(count, size), format="csr")
+
+    def along(vertical: sparse.csr_matrix, horizontal: sparse.csr_matrix) -> sparse.csr_matrix:
+        matrix = sparse.kron(vertical, horizontal, format="csr")
+        return matrix.T @ matrix
+
+    first, second = [-1.0, 1.0], [1.0, -2.0, 1.0]
+    every_row, every_column = sparse.identity(rows), sparse.identity(columns)
+    bending = along(every_row, chain(columns, second)) + along(chain(rows, second), every_column)
+    bending = bending + 2.0 * along(chain(rows, first), chain(columns, first))
+    stretch = along(every_row, chain(columns, first)) + along(chain(rows, first), every_column)
+    return (PLATE_WEIGHT * bending + MEMBRANE_WEIGHT * stretch).tocsr()
+
+
+def _solve(depths: np.ndarray, weights: np.ndarray, stiffness: sparse.csr_matrix) -> np.ndarray:
+    """Smooth inverse depths near the weighted ones, in their range; pictures without any take the median of all."""
+    result = np.full_like(depths, np.median(depths[weights > 0.0]))
+    for c in range(len(depths)):
+        used = depths[c][weights[c] > 0.0]
+        if len(used) == 0:
+            continue
+        weight = weights[c].ravel().astype(np.float64)
+        solution = spsolve((sparse.diags(weight) + stiffness).tocsc(), weight * depths[c].ravel())
+        result[c] = np.clip(solution, used.min(), used.max()).reshape(depths[c].shape)
+    return result
+
+
+def _borrow(views: Views, inverse_depths: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Depths with those of other cameras where a cell's own is not known, and the weight of each cell."""
+    points, _, _ = _cell_points(views, inverse_depths, known)
+    depths, weights = inverse_depths.copy(), known.astype(np.float32)
+    rows, columns = known.shape[1:]
+    for c in range(len(views)):
+        column, row, depth = views.project(c, points)
+        seen = column >= 0
+        cell = (row[seen] * rows // views.height) * columns + column[seen] * columns // views.width
+        inverse = 1.0 / depth[seen]
+        order = np.lexsort((inverse, cell))
+        cells, start, count = np.unique(cell[order], return_index=True, return_counts=True)
+        middle = inverse[order][start + count // 2]
+        borrowed = (count >= BORROWED_POINTS) & ~known[c].ravel()[cells]
+        depths[c].reshape(-1)[cells[borrowed]] = middle[borrowed]
+        weights[c].reshape(-1)[cells[borrowed]] = BORROWED_WEIGHT
+    return depths, weights
+
+
+def _cell_points(
+    views: Views, inverse_depths: np.ndarray, kept: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions [n, 3], colors [n, 3] and sizes [n] (rig radii) of the cells that are ``kept``, camera by camera."""
+    rows, columns = kept.shape[1:]
+    height, width = views.height / rows, views.width / columns
+    u, v = np.meshgrid((np.arange(columns) + 0.5) * width, (np.arange(rows) + 0.5) * height)
+    pixels = np.stack([u, v, np.ones_like(u)], axis=-1)
+    block = views.images.reshape(len(views), rows, views.height // rows, columns, views.width // columns, 3)
+    cell_colors = block.mean(axis=(2, 4))
+    points, colors, sizes = [], [], []
+    for c in range(len(views)):
+        rig_from_pixels = np.linalg.inv(views.pixels_from_rig[c].astype(np.float64))
+        depth = 1.0 / inverse_depths[c][kept[c]].astype(np.float64)
+        points.append(views.centers[c] + pixels[kept[c]] @ rig_from_pixels.T * depth[:, None])
+        colors.append(cell_colors[c][kept[c]])
+        sizes.append(depth * width * np.linalg.norm(rig_from_pixels[:, 0]))
+    return np.concatenate(points).astype(np.float32), np.concatenate(colors), np.concatenate(sizes)
+
+
+def _merge(points: np.ndarray, colors: np.ndarray, sizes: np.ndarray) -> ColoredPoints:
+    """Average of the points in each voxel; edges are powers of two near ``sizes``: near surfaces stay finer."""
+    if len(points) == 0:
+        return ColoredPoints(points, colors)
+    level = np.round(np.log2(sizes)).astype(np.int64)
+    voxel = np.floor(points / np.exp2(level)[:, None]).astype(np.int64)
+    _, owner, count = np.unique(np.column_stack([level, voxel]), axis=0, return_inverse=True, return_counts=True)
+    owner = owner.reshape(-1)
+
+    def averaged(values: np.ndarray) -> np.ndarray:
+        sums = [np.bincount(owner, values[:, axis].astype(np.float64), len(count)) for axis in range(3)]
+        return (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
+
+    return ColoredPoints(averaged(points), averaged(colors))
