@@ -227,7 +227,7 @@ def _read_meta(path: Path) -> _Meta:
 def _check_counts(path: Path, fields: dict) -> None:
     """Refuse fields that disagree on the number of timesteps or of cameras."""
     remedy = "export the file again with one entry per picture"
-    for key in ("k", "w2c", "fn", "cam_id"):
+    for key in ("fn", "k", "w2c", "cam_id"):
         if not isinstance(fields[key], list) or not all(isinstance(row, list) for row in fields[key]):
             refuse(f"{path}: {key}", "a list per timestep", type(fields[key]).__name__, remedy)
         if len(fields[key]) != len(fields["fn"]):
@@ -319,7 +319,7 @@ def _read_mask(path: Path, camera: Camera) -> np.ndarray:
     if stored.dtype == np.bool_:
         return stored.astype(np.uint8) * np.uint8(255)
     if stored.ndim == 3:
-        stored = stored[..., :3].max(axis=2)
+        stored = _pixels(path, camera, "L")
     if stored.dtype != np.uint8:
         raise TypeError(sentence(path, "a mask of 1 or 8 bits", stored.dtype, "store it as 0/255"))
     return stored * np.uint8(255) if stored.max(initial=0) <= 1 else stored
