@@ -1,6 +1,7 @@
 """The command line: what it prints, what it writes, what it refuses and with which exit status."""
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -14,10 +15,17 @@ from PIL import Image
 import scenes
 from scenes.synthetic import tumble
 from tests.perfect_run import write_perfect_run
+from warpgs import cli
 from warpgs.cli import main
+from warpgs.run import Run
+from warpgs.track import PRESETS, TrackConfig, track
 
 VERBS = ("scenes", "inspect", "track", "evaluate", "render", "export")
 TIMESTEPS = range(0, 3)
+QUICK = shlex.split(
+    "track tumble --run run --threads 1 --reconstruct.steps 10 --reconstruct.densify.every 0"
+    " --follow.rigid.clusters 6 --follow.rigid.first-steps 4 --follow.free.steps 4"
+)
 SMALL = scenes.SyntheticOptions(
     width=96, height=54, timesteps=6, train_cameras=6, test_cameras=2, samples=1, cloud_background=4000
 )
@@ -155,6 +163,80 @@ def test_unknown_scene_is_one_sentence_with_the_remedy(here, capsys):
     sentence = one_sentence(capsys)
     assert sentence.startswith("warpgs inspect: no/such/scene: expected") and "tumble" in sentence
     assert not list(here.iterdir())
+
+
+# Track
+
+
+def test_track_settings_are_those_of_the_preset():
+    for preset in ("fast", "paper"):
+        _, arguments = cli._parse(["track", "tumble", "--run", "r", "--preset", preset])
+        assert arguments.settings == PRESETS[preset]
+        assert type(arguments.settings) is TrackConfig
+    assert cli._parse(["track", "tumble", "--run", "r"])[1].settings == PRESETS["fast"]
+
+
+def test_track_options_change_one_setting_each():
+    words = "--preset paper --device cpu --threads 1 --seed 7 --image-scale 0.5 --follow.priors.neighbors 9 --no-cloud"
+    _, arguments = cli._parse(["track", "tumble", "--run", "r", *words.split()])
+    paper = PRESETS["paper"]
+    follow = replace(paper.follow, priors=replace(paper.follow.priors, neighbors=9))
+    assert arguments.settings == replace(
+        paper, device="cpu", threads=1, seed=7, image_scale=0.5, use_cloud=False, follow=follow
+    )
+
+
+@pytest.mark.parametrize("option", ["--image-scale=0", "--follow.views-per-step=0", "--reconstruct.steps=0"])
+def test_track_refuses_settings_out_of_range_as_wrong_usage(option, here, capsys):
+    assert main(["track", "tumble", "--run", "r", option]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list(here.iterdir())
+
+
+def test_track_stores_the_timesteps_and_says_what_comes_next(here, capsys):
+    assert main([*QUICK, "--timesteps", ":2"]) == 0
+    assert Run.open("run").completed == (0, 1)
+    assert Run.open("run").config["reconstruct"]["steps"] == 10
+    captured = capsys.readouterr()
+    assert "next: warpgs evaluate run" in captured.out
+    assert "dB" in captured.err and "2/2" in captured.err
+
+
+def test_track_refuses_an_existing_run_unless_told_what_to_do(here, capsys):
+    assert main([*QUICK, "--timesteps", "0:1"]) == 0
+    before = (here / "run" / "gaussians.npz").read_bytes()
+    capsys.readouterr()
+    assert main([*QUICK, "--timesteps", "0:1"]) == 1
+    sentence = one_sentence(capsys)
+    assert "--resume" in sentence and "--overwrite" in sentence
+    assert main([*QUICK, "--timesteps", "0:1", "--resume", "--seed", "5"]) == 1
+    assert "seed" in one_sentence(capsys)
+    assert (here / "run" / "gaussians.npz").read_bytes() == before
+    assert main([*QUICK, "--timesteps", "0:1", "--overwrite", "--seed", "5"]) == 0
+    assert (here / "run" / "gaussians.npz").read_bytes() != before
+
+
+def test_track_refuses_timesteps_that_the_scene_lacks(here, capsys):
+    assert main([*QUICK, "--timesteps", "4:9"]) == 1
+    assert "0:6" in one_sentence(capsys) or "5" in one_sentence(capsys)
+    assert not list(here.iterdir())
+
+
+def test_interrupted_track_says_how_to_go_on_and_does(here, capsys, monkeypatch):
+    def track_one(*arguments, **options):
+        yield next(track(*arguments, **options))
+        raise KeyboardInterrupt
+
+    argv = [*QUICK, "--timesteps", "0:2"]
+    with monkeypatch.context() as patch:
+        patch.setattr("warpgs.track.track", track_one)
+        assert main(argv) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("warpgs track: interrupted; 1 timesteps are stored")
+    command = shlex.split(last.split("go on with: ")[1])
+    assert command == ["warpgs", *argv, "--resume"]
+    assert main(command[1:]) == 0
+    assert Run.open("run").completed == (0, 1)
 
 
 # Evaluate

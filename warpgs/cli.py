@@ -189,6 +189,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         verb, arguments = _parse(argv)
     except SystemExit as stop:  # the parser has printed help or said what is wrong
         return stop.code if isinstance(stop.code, int) else OK
+    except ValueError as error:  # a setting out of its range
+        _complain(argv[0], f"{error}; see warpgs {argv[0]} --help")
+        return USAGE
     _set_up(arguments.debug)
     try:
         _VERBS[verb].action(arguments)

@@ -103,7 +103,7 @@ def test_evaluate_without_masks_measures_no_foreground(run, renderer):
     report = evaluate(run, tumble(replace(OPTIONS, has_masks=False)), renderer)
     assert np.isnan(report.foreground_psnr)
     assert json.loads(report.to_json())["mean"]["foreground_psnr"] is None
-    assert "foreground" not in report.table().split("tracks")[0]
+    assert "foreground" not in report.table().split("3D tracks")[0]
 
 
 def test_evaluate_refuses_a_scene_that_is_too_short(run, renderer):

@@ -163,8 +163,7 @@ class Report:
         if self.space is None:
             return [("tracks", "not measured: the scene has no ground truth")]
         space, rows = self.space, []
-        lost = f", {space.unassigned} of them carried by no particle (counted as lost)" if space.unassigned else ""
-        rows.append(("tracks", f"{space.count}{lost}"))
+        rows.append(("3D tracks", _count_text(space)))
         rows.append(("3D error, mean of medians", _text(100.0 * space.mte_mean, "cm")))
         rows.append(("3D error, median", _text(100.0 * space.mte_median, "cm")))
         rows.append(("3D within 1-16 cm (delta)", _text(100.0 * space.delta, "%", 1)))
@@ -176,6 +175,7 @@ class Report:
             figures = f"{_text(100.0 * worst.mte_mean, 'cm')}, {_text(worst.rotation_mean_deg, 'deg')}"
             rows.append((f"worst body: {self.worst_body}", figures))
         if self.plane is not None:
+            rows.append(("2D tracks", _count_text(self.plane)))
             rows.append(("2D error, mean of medians", _text(self.plane.mte_mean, "px of 256")))
             rows.append(("2D error, median", _text(self.plane.mte_median, "px of 256")))
             rows.append(("2D within 1-16 px (delta)", _text(100.0 * self.plane.delta, "%", 1)))
@@ -366,6 +366,11 @@ def _mean(values: Sequence[float]) -> float:
 
 def _nan_last(value: float) -> float:
     return -math.inf if math.isnan(value) else value
+
+
+def _count_text(value: TrackScore) -> str:
+    lost = f", {value.unassigned} of them carried by no particle (counted as lost)" if value.unassigned else ""
+    return f"{value.count}{lost}"
 
 
 def _text(value: float, unit: str, digits: int = 2) -> str:
