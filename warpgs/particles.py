@@ -82,9 +82,9 @@ class Particles:
         """Parameter name to array."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def first(self, count: int) -> Particles:
-        """A view of the first ``count`` particles; shares memory."""
-        return Particles(*(array[:count] for array in self.named().values()))
+    def rows(self, start: int, stop: int) -> Particles:
+        """A view of particles ``start`` to ``stop``; shares memory."""
+        return Particles(*(array[start:stop] for array in self.named().values()))
 
     def zero_(self) -> None:
         """Set everything to zero."""

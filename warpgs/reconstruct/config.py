@@ -1,4 +1,4 @@
-"""Settings of the first timestep. The values of the published protocol are in ``PAPER``; defaults are those of ``fast``."""
+"""Settings of the first timestep. Defaults are those of preset ``fast``; ``PAPER`` is the published protocol."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DensifyConfig:
     every: int = 100
     """Steps between; 0 leaves the number of Gaussians as it is, but for the final pruning."""
     gradient_threshold: float = 4e-4
-    """Mean norm of the loss gradient by the splat's center [1 / half image] above which a Gaussian is cloned or split."""
+    """Mean norm of the loss gradient by a splat's center [1 / half image] above which it is cloned or split."""
     clone_scale: float = 0.01
     """Largest standard deviation [scene radii] of a Gaussian that is cloned; larger ones are split in two."""
     prune_opacity: float = 0.005
@@ -51,7 +51,7 @@ class DensifyConfig:
     prune_scale_start: int = 300
     """See ``prune_scale``."""
     reset_opacity_at: int = 0
-    """Step at which all opacities are lowered to 0.01, which removes floaters when thousands of steps follow; 0: never."""
+    """Step at which all opacities fall to 0.01, which removes floaters if thousands of steps follow; 0: never."""
     maximum: int = 400_000
     """Never more Gaussians than this."""
 
@@ -68,6 +68,8 @@ class ReconstructConfig:
     """Weight of the color loss. Equal to the mask's: a trial found bodies again that were lost at 1."""
     mask_weight: float = 3.0
     """Weight of the mask loss."""
+    background_channel: bool = False
+    """Compare the rendered background share with the mask too, as the published protocol does."""
     final_means_rate: float = 0.05
     """The rate of the centers decays to this share."""
     neutral_corrections: bool = True
@@ -91,6 +93,7 @@ PAPER = ReconstructConfig(
     views_per_step=1,
     image_weight=1.0,
     mask_weight=3.0,
+    background_channel=True,
     final_means_rate=1.0,
     neutral_corrections=False,
     rates=Rates(1.6e-4, 1e-3, 1e-3, 2.5e-3, 5e-2, 0.0, 1e-4),

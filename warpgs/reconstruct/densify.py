@@ -1,4 +1,4 @@
-"""Adaptive density control at the first timestep (Kerbl et al. 2023, section 5.2): clone small Gaussians and split large
+"""Adaptive density control at the first timestep (Kerbl et al. 2023, section 5.2): clone small Gaussians, split large
 ones where the picture pulls hard on them, remove what is faint or huge.
 
 Runs every hundred steps or so, in NumPy on the host.

@@ -61,6 +61,7 @@ class Objective:
         executor: Executor | None,
         image_scale: float = 1.0,
         with_background: bool = False,
+        corrections: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """Prepare for pictures.
 
@@ -72,6 +73,7 @@ class Objective:
             image_scale: Pictures are resampled by this factor before they are fitted.
             with_background: Compare the background share too, as the published protocol does (its mask picture is
                 foreground, nothing, background); otherwise the foreground share alone.
+            corrections: Log gains and offsets of all cameras, shape [cameras, 3] each; neutral when None.
         """
         self.device = device
         self.channels = 5 if with_background else 4
@@ -84,6 +86,7 @@ class Objective:
         self._image_scale = image_scale
         self._workers: dict[tuple[int, int, int], Worker] = {}
         self._last: list[Worker] = []
+        self._corrections = corrections
         self._device_weights = wp.array(self._weights, dtype=float, device=device)
         self.targets: list[Target] = []
         self.cameras: tuple[Camera, ...] = ()
@@ -95,8 +98,10 @@ class Objective:
         self.views = upload_views(self.cameras, self.near, self.device)
         self._device_weights.assign(self._weights * ([1] * 3 + [float(frame.masks is not None)] * (self.channels - 3)))
         if not self.targets:
-            self.log_gains = wp.zeros((len(self.cameras), 3), dtype=float, device=self.device)
-            self.offsets = wp.zeros((len(self.cameras), 3), dtype=float, device=self.device)
+            neutral = np.zeros((len(self.cameras), 3), np.float32)
+            log_gains, offsets = self._corrections or (neutral, neutral)
+            self.log_gains = wp.array(log_gains, dtype=float, device=self.device)
+            self.offsets = wp.array(offsets, dtype=float, device=self.device)
         pictures = self._map(lambda i: self._planar(frame, i), range(len(self.cameras)))
         self.targets = [self._target(picture) for picture in pictures]
 

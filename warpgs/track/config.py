@@ -1,0 +1,159 @@
+"""Settings of a run. ``PRESETS["fast"]`` is what a user wants on a laptop, ``PRESETS["paper"]`` the published
+protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from warpgs.checks import refuse
+from warpgs.reconstruct.config import PAPER as PAPER_RECONSTRUCT
+from warpgs.reconstruct.config import ReconstructConfig
+
+
+@dataclass(frozen=True)
+class RigidConfig:
+    """Rigid pre-alignment: before particles move freely, clusters of them move as rigid bodies."""
+
+    clusters: int = 40
+    """Number of k-means clusters of the foreground at the first timestep; 0 leaves the stage out."""
+    steps: int = 60
+    """Optimization steps at every timestep but the second."""
+    first_steps: int = 180
+    """Steps at the second timestep, where no velocity is known yet."""
+    shift_rate: float = 1.2e-3
+    """Adam rate of a cluster's translation [scene radii]."""
+    turn_rate: float = 2e-2
+    """Adam rate of a cluster's rotation [rad]."""
+    final_rate: float = 0.1
+    """Both rates decay to this share."""
+
+
+@dataclass(frozen=True)
+class FreeConfig:
+    """Every particle moves and turns by itself, held by the priors."""
+
+    steps: int = 60
+    """Optimization steps at every timestep."""
+    means_rate: float = 1.6e-3
+    """Adam rate of the centers [scene radii]; ten times the published one, because the steps are a thirtieth as
+    many."""
+    rotations_rate: float = 5e-3
+    """Adam rate of the quaternions; five times the published one."""
+    final_rate: float = 0.1
+    """Both rates decay to this share."""
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """What holds particles together. Lengths are in scene radii unless ``length_unit_m`` is given."""
+
+    neighbors: int = 20
+    """Nearest foreground particles of each, found once at the first timestep."""
+    rigidity: float = 14.0
+    """Weight of local rigidity. 14 per scene radius is the published 4 per metre in a studio of radius 3.5 m."""
+    rotation: float = 4.0
+    """Weight of equal rotation of neighbors."""
+    isometry: float = 7.0
+    """Weight of constant distances; the published 2 per metre, as above."""
+    background: float = 20.0
+    """Weight that holds background particles; without effect while they are frozen."""
+    ground: float = 7.0
+    """Weight that keeps foreground above the floor; the published 2 per metre, as above. Needs a floor in the scene."""
+    reference: Literal["first", "previous"] = "first"
+    """Timestep that rigidity and rotation refer to. The paper's is the previous one; errors then add up."""
+    sigma_neighbors: float = 1.0
+    """Distance at which a pair's weight falls to exp(-1/2), in median distances of the last neighbor."""
+    sigma_m: float | None = None
+    """The same as a fixed length [m], in place of ``sigma_neighbors``."""
+    length_unit_m: float | None = None
+    """Unit of lengths in the weights above [m]; by default the scene radius."""
+    tracked_rotation: float = 0.1
+    """After a timestep, rotations become the rigid fit of the neighbors plus this share of the tracked ones; 1: no
+    fit."""
+
+
+@dataclass(frozen=True)
+class FollowConfig:
+    """How every timestep after the first is tracked."""
+
+    views_per_step: int = 2
+    """Training views rendered in every step."""
+    image_weight: float = 3.0
+    """Weight of the color loss."""
+    mask_weight: float = 3.0
+    """Weight of the mask loss."""
+    background_channel: bool = False
+    """Compare the rendered background share with the mask too, as the published protocol does."""
+    prediction: Literal["rigid", "linear", "none"] = "rigid"
+    """Start of a timestep: each cluster goes on with its rigid motion, each particle with its own velocity, or as it
+    was."""
+    freeze_background: bool = True
+    """Only foreground particles move; saves most of the backward pass."""
+    rigid: RigidConfig = field(default_factory=RigidConfig)
+    """First stage."""
+    free: FreeConfig = field(default_factory=FreeConfig)
+    """Second stage."""
+    priors: PriorConfig = field(default_factory=PriorConfig)
+    """Terms on particles, in both stages."""
+
+    def __post_init__(self) -> None:
+        if self.views_per_step < 1:
+            refuse("follow.views_per_step", "at least 1", self.views_per_step)
+        if self.prediction == "rigid" and self.rigid.clusters < 1:
+            refuse("follow.rigid.clusters", "at least 1 for a rigid prediction", self.rigid.clusters)
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """All settings of a run; together with the scene and the timesteps they determine its result."""
+
+    device: str = "auto"
+    """auto (the first CUDA device, or the CPU where there is none), cpu, cuda:0, ..."""
+    threads: int = 0
+    """CPU threads; 0: all cores. Changes nothing but the time."""
+    seed: int = 0
+    """Seed of every random choice."""
+    image_scale: float = 1.0
+    """Pictures are resampled by this factor before they are fitted. The frame and unit of the results stay."""
+    use_cloud: bool = True
+    """Start from the scene's point cloud where it has one."""
+    reconstruct: ReconstructConfig = field(default_factory=ReconstructConfig)
+    """The first timestep."""
+    follow: FollowConfig = field(default_factory=FollowConfig)
+    """Every later timestep."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.image_scale <= 4.0:
+            refuse("image_scale", "more than 0 and at most 4", self.image_scale)
+
+
+PAPER = TrackConfig(
+    reconstruct=PAPER_RECONSTRUCT,
+    follow=FollowConfig(
+        views_per_step=1,
+        image_weight=1.0,
+        mask_weight=3.0,
+        background_channel=True,
+        prediction="linear",
+        freeze_background=False,
+        rigid=RigidConfig(clusters=0),
+        free=FreeConfig(steps=2000, means_rate=1.6e-4, rotations_rate=1e-3, final_rate=1.0),
+        priors=PriorConfig(
+            rigidity=4.0,
+            rotation=4.0,
+            isometry=2.0,
+            background=20.0,
+            ground=2.0,
+            reference="previous",
+            sigma_m=2000.0**-0.5,
+            length_unit_m=1.0,
+            tracked_rotation=1.0,
+        ),
+    ),
+)
+"""The published protocol, in the metres of its studio. The weight of a pair is the square root of the paper's formula
+(sigma 2.2 cm), as in the released code and as the paper's text says."""
+
+PRESETS: dict[str, TrackConfig] = {"fast": TrackConfig(), "paper": PAPER}
+"""Name to settings."""

@@ -1,0 +1,179 @@
+"""A whole run: scene in, one state per timestep out, stored as it goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+import warp as wp
+
+from warpgs.checks import check_frame, check_masks_not_empty, refuse
+from warpgs.devices import make_executor, pick_device
+from warpgs.reconstruct.config import ReconstructConfig
+from warpgs.reconstruct.fit import Progress, reconstruct
+from warpgs.reconstruct.objective import Objective, scene_radius
+from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
+from warpgs.run import Run
+from warpgs.track.config import FollowConfig, TrackConfig
+from warpgs.track.predict import Poses
+from warpgs.track.tracker import Tracker
+from warpgs.types import Frame, Gaussians, Scene
+
+
+@dataclass(frozen=True, eq=False)
+class TimestepState:
+    """What ``track`` yields."""
+
+    timestep: int
+    """The scene's index of the instant."""
+    gaussians: Gaussians
+    """All particles at this instant."""
+    psnr: float
+    """Mean PSNR over training views in the last steps [dB]."""
+    seconds: float
+    """Time this timestep took [s]."""
+
+
+def track(
+    scene: Scene,
+    config: TrackConfig,
+    *,
+    run: Run | None = None,
+    timesteps: range | None = None,
+    progress: Progress | None = None,
+) -> Iterator[TimestepState]:
+    """Reconstruct the first timestep and track the later ones.
+
+    Args:
+        scene: Where the pictures come from; one timestep is in memory at a time, and the next one is read meanwhile.
+        config: All settings.
+        run: Stores every timestep before it is yielded. What it holds already is not computed again, and not yielded.
+        timesteps: Which to track, in order; by default those of ``run``, or all of the scene.
+        progress: Called now and then within a timestep.
+
+    Yields:
+        The state of each timestep.
+
+    Raises:
+        ValueError: broken calibration, pictures or cloud, or timesteps that differ from those of ``run``.
+    """
+    wanted = _wanted(scene, run, timesteps)
+    done = len(run.completed) if run is not None else 0
+    device = pick_device(config.device)
+    engine = _Engine(config, device, make_executor(device, config.threads), scene_radius(scene.cameras("train")))
+    tracker = None
+    for frame in _frames(scene, wanted[done:]):
+        begin = time.perf_counter()
+        check_frame(f"{scene.name}: timestep {frame.timestep}", frame)
+        if frame.timestep == wanted[0]:
+            first, psnr = engine.reconstruct(scene, frame, progress)
+            poses = first.gaussians.means, first.gaussians.rotations_wxyz
+            tracker = engine.tracker(first)
+            if run is not None:
+                names = [camera.name for camera in frame.cameras]
+                run.write_gaussians(
+                    first.gaussians,
+                    camera_names=names,
+                    camera_log_gains=first.corrections[0],
+                    camera_offsets=first.corrections[1],
+                )
+        else:
+            if tracker is None:
+                first = _stored_first(run)
+                tracker = engine.tracker(first)
+                last = _stored_poses(run, wanted[done - 1])
+                tracker.restore(last, _stored_poses(run, wanted[done - 2]) if done > 1 else None)
+            poses, psnr = tracker.step(frame, progress)
+        seconds = time.perf_counter() - begin
+        if run is not None:
+            run.write_pose(frame.timestep, *poses, metrics={"psnr": psnr, "seconds": seconds})
+        gaussians = replace(first.gaussians, means=poses[0], rotations_wxyz=poses[1])
+        yield TimestepState(frame.timestep, gaussians, psnr, seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class _First:
+    """The reconstructed first timestep."""
+
+    gaussians: Gaussians
+    corrections: tuple[np.ndarray, np.ndarray]
+    """Log gains and offsets of the training cameras, shape [c, 3] each."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Engine:
+    """What both stages of a run share."""
+
+    config: TrackConfig
+    device: wp.Device
+    executor: Executor | None
+    radius: float
+
+    def objective(self, stage: ReconstructConfig | FollowConfig, corrections: tuple | None = None) -> Objective:
+        return Objective(
+            (stage.image_weight, stage.mask_weight),
+            views_per_step=stage.views_per_step,
+            device=self.device,
+            executor=self.executor,
+            image_scale=self.config.image_scale,
+            with_background=stage.background_channel,
+            corrections=corrections,
+        )
+
+    def reconstruct(self, scene: Scene, frame: Frame, progress: Progress | None) -> tuple[_First, float]:
+        """The first timestep and its PSNR [dB] over the last training views."""
+        check_masks_not_empty(f"{scene.name}: timestep {frame.timestep}", frame)
+        stage = self.config.reconstruct
+        cloud = scene.point_cloud() if self.config.use_cloud else None
+        if cloud is None:
+            cloud = seed_without_cloud(frame, stage.seed, device=self.device)
+        seed = seed_from_cloud(cloud, frame, stage.seed, device=self.device)
+        objective = self.objective(stage)
+        objective.load(frame)
+        gaussians = reconstruct(seed, objective, stage, seed=self.config.seed, progress=progress)
+        corrections = objective.log_gains.numpy().copy(), objective.offsets.numpy().copy()
+        return _First(gaussians, corrections), objective.psnr()
+
+    def tracker(self, first: _First) -> Tracker:
+        """A tracker that stands at the first timestep."""
+        stage = self.config.follow
+        objective = self.objective(stage, first.corrections)
+        return Tracker(first.gaussians, objective, stage, radius=self.radius, seed=self.config.seed)
+
+
+def _wanted(scene: Scene, run: Run | None, timesteps: range | None) -> tuple[int, ...]:
+    """The timesteps to track, checked."""
+    stored = run.timesteps if run is not None else None
+    wanted = tuple(timesteps) if timesteps is not None else stored or tuple(range(scene.timestep_count))
+    if stored is not None and wanted != tuple(stored):
+        refuse("timesteps", f"those of the run, {list(stored)}", list(wanted), "create the run with the same timesteps")
+    if not wanted:
+        refuse("timesteps", "at least one", "none")
+    return wanted
+
+
+def _frames(scene: Scene, timesteps: Sequence[int]) -> Iterator[Frame]:
+    """Training frames; while one is worked on, the next is read."""
+    with ThreadPoolExecutor(1, "warpgs-read") as reader:
+        coming = [reader.submit(scene.frame, timestep) for timestep in timesteps[:1]]
+        for following in (*timesteps[1:], None):
+            if not coming:
+                return
+            frame = coming.pop().result()
+            if following is not None:
+                coming.append(reader.submit(scene.frame, following))
+            yield frame
+
+
+def _stored_first(run: Run) -> _First:
+    first = run.timesteps[0]
+    tracks = run.tracks(range(first, first + 1))
+    return _First(run.gaussians(), (tracks.camera_log_gains, tracks.camera_offsets))
+
+
+def _stored_poses(run: Run, timestep: int) -> Poses:
+    pose = run.read_pose(timestep)
+    return pose.means, pose.rotations_wxyz

@@ -1,0 +1,127 @@
+"""Clusters of particles that move as rigid bodies: prediction from their last motion, and alignment to the pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.cluster.vq
+import warp as wp
+
+from warpgs.math.rigid import fit_rigid
+from warpgs.optimize.adam import Adam
+from warpgs.particles import Particles
+from warpgs.track.config import RigidConfig
+
+
+@wp.kernel(enable_backward=False)
+def gather_wrench_kernel(
+    # inputs
+    means: wp.array[wp.vec3],
+    rotations: wp.array[wp.quat],
+    adj_means: wp.array[wp.vec3],
+    adj_rotations: wp.array[wp.quat],
+    labels: wp.array[int],
+    centers: wp.array[wp.vec3],
+    # outputs, accumulated
+    adj_shifts: wp.array[wp.vec3],
+    adj_turns: wp.array[wp.vec3],
+):
+    """Gradient of the loss by a small motion of each cluster: x' = c + exp(turn) (x - c) + shift, q' = exp(turn) q."""
+    i = wp.tid()
+    cluster = labels[i]
+    force = adj_means[i]
+    twist = adj_rotations[i] * wp.quat_inverse(rotations[i])
+    torque = wp.cross(means[i] - centers[cluster], force) + 0.5 * wp.vec3(twist[0], twist[1], twist[2])
+    wp.atomic_add(adj_shifts, cluster, force)
+    wp.atomic_add(adj_turns, cluster, torque)
+
+
+@wp.kernel(enable_backward=False)
+def move_particles_kernel(
+    # inputs
+    labels: wp.array[int],
+    centers: wp.array[wp.vec3],
+    shifts: wp.array[wp.vec3],
+    turns: wp.array[wp.vec3],
+    # outputs, updated
+    means: wp.array[wp.vec3],
+    rotations: wp.array[wp.quat],
+):
+    i = wp.tid()
+    cluster = labels[i]
+    turn = turns[cluster]
+    angle = wp.length(turn)
+    rotation = wp.quat_identity()
+    if angle > 0.0:
+        rotation = wp.quat_from_axis_angle(turn / angle, angle)
+    center = centers[cluster]
+    means[i] = center + wp.quat_rotate(rotation, means[i] - center) + shifts[cluster]
+    rotations[i] = wp.normalize(rotation * rotations[i])
+
+
+@wp.kernel(enable_backward=False)
+def move_centers_kernel(
+    # outputs, updated
+    centers: wp.array[wp.vec3],
+    shifts: wp.array[wp.vec3],
+    turns: wp.array[wp.vec3],
+):
+    cluster = wp.tid()
+    centers[cluster] += shifts[cluster]
+    shifts[cluster] = wp.vec3()
+    turns[cluster] = wp.vec3()
+
+
+class Clusters:
+    """k-means clusters of the foreground at the first timestep."""
+
+    def __init__(self, means: np.ndarray, config: RigidConfig, *, radius: float, device: wp.Device, seed: int) -> None:
+        """Cluster particles.
+
+        Args:
+            means: Foreground centers at the first timestep [m], shape [n, 3].
+            config: Number of clusters, rates.
+            radius: Scene radius [m], the unit of the rates.
+            device: Where the particles live.
+            seed: Of the clustering.
+        """
+        count = min(config.clusters, len(means))
+        _, labels = scipy.cluster.vq.kmeans2(
+            means.astype(np.float64), count, minit="++", rng=np.random.default_rng([seed, 2])
+        )
+        self._used, labels = np.unique(labels, return_inverse=True)
+        self.labels = labels.astype(np.int32)
+        self.count = len(self._used)
+        self.device = device
+        self._device_labels = wp.array(self.labels, dtype=int, device=device)
+        self._centers = wp.zeros(self.count, dtype=wp.vec3, device=device)
+        self._motion = {name: wp.zeros(self.count, dtype=wp.vec3, device=device) for name in ("shifts", "turns")}
+        self._adj_motion = {name: wp.zeros_like(array) for name, array in self._motion.items()}
+        rates = {"shifts": config.shift_rate * radius, "turns": config.turn_rate}
+        self._adam = Adam(self._motion, rates)
+
+    def begin(self, means: np.ndarray) -> None:
+        """Start aligning from these centers, shape [n, 3]."""
+        sums = np.zeros((self.count, 3))
+        np.add.at(sums, self.labels, means)
+        self._centers.assign(sums / np.bincount(self.labels, minlength=self.count)[:, None])
+        self._adam.reset()
+
+    def step(self, foreground: Particles, gradients: Particles, rate_scale: float) -> None:
+        """Move every cluster by one Adam step on the summed gradients of its particles, which are set to zero."""
+        motion, adj = self._motion, self._adj_motion
+        inputs = [foreground.means, foreground.rotations, gradients.means, gradients.rotations]
+        inputs += [self._device_labels, self._centers]
+        self._launch(gather_wrench_kernel, len(foreground), inputs, [adj["shifts"], adj["turns"]])
+        gradients.zero_()
+        self._adam.step(adj, rate_scale)
+        inputs = [self._device_labels, self._centers, motion["shifts"], motion["turns"]]
+        self._launch(move_particles_kernel, len(foreground), inputs, [foreground.means, foreground.rotations])
+        self._launch(move_centers_kernel, self.count, [], [self._centers, motion["shifts"], motion["turns"]])
+
+    def _launch(self, kernel: wp.Kernel, dim: int, inputs: list, outputs: list) -> None:
+        wp.launch(kernel, dim, inputs, outputs, device=self.device, record_tape=False)
+
+    def motions(self, means_from: np.ndarray, means_to: np.ndarray) -> np.ndarray:
+        """The rigid motion of every cluster between two timesteps, shape [count, 4, 4]."""
+        members = [np.flatnonzero(self.labels == cluster) for cluster in range(self.count)]
+        return np.stack([fit_rigid(means_from[rows], means_to[rows]) for rows in members])

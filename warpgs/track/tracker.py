@@ -1,0 +1,192 @@
+"""Every timestep after the first: predict, align clusters, let particles move freely under the priors."""
+
+from __future__ import annotations
+
+import numpy as np
+import warp as wp
+
+from warpgs.neighbors import nearest_neighbors
+from warpgs.optimize.adam import Adam
+from warpgs.optimize.schedule import exponential_decay
+from warpgs.particles import Particles
+from warpgs.priors import (
+    BackgroundPrior,
+    GroundPrior,
+    IsometryPrior,
+    Prior,
+    Rest,
+    RigidityPrior,
+    RotationPrior,
+    State,
+    accumulate_priors,
+    find_ground,
+    fit_local_rotations,
+)
+from warpgs.reconstruct.fit import PROGRESS_EVERY, Progress
+from warpgs.reconstruct.objective import Objective, ViewOrder
+from warpgs.track.config import FollowConfig, PriorConfig
+from warpgs.track.predict import Poses, predict_linear, predict_rigid
+from warpgs.track.rigid import Clusters
+from warpgs.types import Frame, Gaussians
+
+FOREGROUND = 0.5
+"""Particles of at least this foreground probability move."""
+REPORTED_STEPS = 10
+"""A timestep's PSNR is the mean over so many last steps."""
+
+
+class Tracker:
+    """Follows the particles of a reconstructed first timestep through later ones, one frame at a time.
+
+    Its state is the poses of the last two timesteps and nothing else, so that a run can be resumed from what it stored.
+    """
+
+    def __init__(
+        self, gaussians: Gaussians, objective: Objective, config: FollowConfig, *, radius: float, seed: int
+    ) -> None:
+        """Remember the first timestep.
+
+        Args:
+            gaussians: The first timestep, foreground first, as ``reconstruct`` returns it.
+            objective: Image loss, with the color corrections of the first timestep.
+            config: Stages, priors.
+            radius: Scene radius [m].
+            seed: Decides clusters and the order of views.
+        """
+        count, device = len(gaussians), objective.device
+        self._objective, self._config, self._seed = objective, config, seed
+        self._particles = Particles.upload(gaussians, device)
+        self._moving = int((gaussians.foreground >= FOREGROUND).sum())
+        self._foreground = self._particles.rows(0, self._moving)
+        self._active = self._foreground if config.freeze_background else self._particles
+        self._gradients = Particles.zeros(len(self._active), device)
+        self._last: Poses = (gaussians.means, gaussians.rotations_wxyz)
+        self._before: Poses | None = None
+        self._loss = wp.zeros(1, dtype=wp.float64, device=device)
+        self._rest = self._make_rest(config.priors, radius)
+        self._priors = _foreground_priors(gaussians, config.priors)
+        self._background_rest = None
+        if not config.freeze_background and self._moving < count:
+            background = self._particles.rows(self._moving, count)
+            unit = config.priors.length_unit_m or radius
+            self._background_rest = Rest.build(background.means, background.rotations, length_unit=unit)
+        rates = {"means": config.free.means_rate * radius, "rotations": config.free.rotations_rate}
+        self._adam = Adam({name: getattr(self._active, name) for name in rates}, rates)
+        self._clusters = None
+        if config.rigid.clusters and self._moving:
+            means = gaussians.means[: self._moving]
+            self._clusters = Clusters(means, config.rigid, radius=radius, device=device, seed=seed)
+
+    def _make_rest(self, config: PriorConfig, radius: float) -> Rest | None:
+        count = min(config.neighbors, self._moving - 1)
+        if count < 1:
+            return None
+        foreground = self._foreground
+        neighbors, distances = nearest_neighbors(foreground.means, count)
+        sigma = config.sigma_m or config.sigma_neighbors * float(np.median(distances.numpy()[:, -1]))
+        unit = config.length_unit_m or radius
+        return Rest.build(foreground.means, foreground.rotations, neighbors, weight_sigma=sigma, length_unit=unit)
+
+    def restore(self, last: Poses, before: Poses | None) -> None:
+        """Go on from the poses of the last stored timestep and the one before it, None after the first."""
+        self._last, self._before = last, before
+        self._upload(last)
+
+    def step(self, frame: Frame, progress: Progress | None = None) -> tuple[Poses, float]:
+        """Track one more timestep.
+
+        Args:
+            frame: The pictures.
+            progress: Called now and then.
+
+        Returns:
+            The poses of all particles, and the mean PSNR [dB] of the last training views.
+        """
+        self._objective.load(frame)
+        if self._rest is not None and self._config.priors.reference == "previous":
+            self._upload(self._last)
+            self._rest.set_reference(self._foreground.means, self._foreground.rotations)
+        self._upload(self._predicted())
+        psnr = self._optimize(frame.timestep, progress)
+        if self._rest is not None and self._config.priors.tracked_rotation < 1.0:
+            means, rotations = self._foreground.means, self._foreground.rotations
+            share = self._config.priors.tracked_rotation
+            fit_local_rotations(means, rotations, self._rest, rotations, tracked_share=share)
+        poses = self._download()
+        self._before, self._last = self._last, poses
+        return poses, psnr
+
+    def _predicted(self) -> Poses:
+        prediction = self._config.prediction
+        if self._before is None or prediction == "none" or not self._moving:
+            return self._last
+        if prediction == "linear":
+            return predict_linear(self._before, self._last)
+        moving = slice(0, self._moving)
+        before, last = ((poses[0][moving], poses[1][moving]) for poses in (self._before, self._last))
+        predicted = predict_rigid(before, last, self._clusters)
+        return tuple(
+            np.concatenate([moved, held[self._moving :]]).astype(np.float32)
+            for moved, held in zip(predicted, self._last, strict=True)
+        )
+
+    def _optimize(self, timestep: int, progress: Progress | None) -> float:
+        """Both stages; returns the mean PSNR of the last steps."""
+        config, objective = self._config, self._objective
+        views = ViewOrder(len(objective.cameras), config.views_per_step, self._seed, timestep)
+        rigid_steps = 0
+        if self._clusters is not None:
+            rigid_steps = config.rigid.steps if self._before is not None else config.rigid.first_steps
+            self._clusters.begin(self._foreground.means.numpy())
+        step_count = rigid_steps + config.free.steps
+        self._adam.reset()
+        recent: list[float] = []
+        for step in range(step_count):
+            objective.accumulate(self._particles, views.take(), self._gradients)
+            self._accumulate_priors()
+            if step < rigid_steps:
+                rate = exponential_decay(step, rigid_steps, config.rigid.final_rate)
+                self._clusters.step(self._foreground, self._gradients.rows(0, self._moving), rate)
+            else:
+                rate = exponential_decay(step - rigid_steps, config.free.steps, config.free.final_rate)
+                self._adam.step(self._gradients.named(), rate)
+            done = step + 1
+            if done > step_count - REPORTED_STEPS:
+                recent.append(objective.psnr())
+            if progress is not None and done % PROGRESS_EVERY == 0:
+                progress(timestep, done, step_count, objective.psnr())
+        return float(np.mean(recent))
+
+    def _accumulate_priors(self) -> None:
+        moving, count = self._moving, len(self._active)
+        if self._rest is not None:
+            state = State.of(self._foreground, self._gradients.rows(0, moving))
+            accumulate_priors(self._priors, state, self._rest, self._loss)
+        if self._background_rest is not None:
+            state = State.of(self._particles.rows(moving, count), self._gradients.rows(moving, count))
+            prior = BackgroundPrior(self._config.priors.background)
+            accumulate_priors([prior], state, self._background_rest, self._loss)
+
+    def _upload(self, poses: Poses) -> None:
+        self._particles.means.assign(poses[0])
+        self._particles.rotations.assign(np.roll(poses[1], -1, axis=1))
+
+    def _download(self) -> Poses:
+        """Poses of all particles, quaternions normalized; those of frozen particles stay bit for bit."""
+        count = len(self._active)
+        rotations = np.roll(self._active.rotations.numpy(), 1, axis=1)
+        rotations /= np.linalg.norm(rotations, axis=1, keepdims=True)
+        return (
+            np.concatenate([self._active.means.numpy(), self._last[0][count:]]),
+            np.concatenate([rotations, self._last[1][count:]]),
+        )
+
+
+def _foreground_priors(gaussians: Gaussians, config: PriorConfig) -> list[Prior]:
+    priors: list[Prior] = [
+        RigidityPrior(config.rigidity),
+        RotationPrior(config.rotation),
+        IsometryPrior(config.isometry),
+    ]
+    floor = find_ground(gaussians.means) if config.ground > 0.0 else None
+    return priors if floor is None else [*priors, GroundPrior(config.ground, floor)]
