@@ -92,9 +92,11 @@ def vote_kernel(
             low = wp.vec2(p[0] / depth - spread, p[1] / depth - spread)
             high = wp.vec2(p[0] / depth + spread, p[1] / depth + spread)
             if high[0] >= 0.0 and high[1] >= 0.0 and low[0] < width and low[1] < height:
-                seen_count += 1
                 inside = low[0] >= 0.0 and low[1] >= 0.0 and high[0] < width and high[1] < height
-                if inside and pyramid_maximum(pyramid, c, size, low, high, level_limit) < 0.5:
+                if pyramid_maximum(pyramid, c, size, low, high, level_limit) >= 0.5:
+                    seen_count += 1
+                elif inside:  # across the border the part that matters may be the one that is not seen
+                    seen_count += 1
                     refused_count += 1
         elif depth > -cell_radius:
             seen_count += wp.where(cell_radius > 0.0, 1, 0)
@@ -120,13 +122,13 @@ def visual_hull(
         n = 0 where the masks do not agree on any voxel.
     """
     carver = _Carver(views, masks, votes, device)
-    preview, edge = carver.carve(2.0 * votes.extent / ROOT_CELLS, PREVIEW_LEVELS, exact=False)
+    preview, edge = carver.carve(2.0 * votes.extent / ROOT_CELLS, PREVIEW_LEVELS)
     if len(preview) == 0:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)
     edge = cell_px * _median_pixel(views, preview * edge)
     while True:
         levels = max(0, int(np.ceil(np.log2(2.0 * votes.extent / ROOT_CELLS / edge))))
-        cells, edge = carver.carve(edge * 2.0**levels, levels, exact=True)
+        cells, edge = carver.carve(edge * 2.0**levels, levels)
         surface, normals = _surface(cells)
         if len(surface) <= max_points:
             break
@@ -147,10 +149,10 @@ class _Carver:
         self.centers = wp.array(views.centers, dtype=wp.vec3, device=device)
         self.focal_px = wp.array(_focal_px(views), dtype=float, device=device)
 
-    def carve(self, root_edge: float, levels: int, *, exact: bool) -> tuple[np.ndarray, float]:
+    def carve(self, root_edge: float, levels: int) -> tuple[np.ndarray, float]:
         """Centers of the foreground cells in units of the cell's edge, shape [n, 3], float64; and that edge, rig radii.
 
-        With ``exact`` the last level asks for the center of each cell, else for any part of it.
+        Cells whose center is foreground; where there is none (thin things, large cells), those that contain some.
         """
         axis = np.arange(-ROOT_CELLS // 2, ROOT_CELLS // 2)
         cells = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -160,9 +162,8 @@ class _Carver:
                 cells = (2 * cells[:, None] + OFFSETS[None]).reshape(-1, 3)
                 edge *= 0.5
             cells = cells[self._accepted(cells, edge, np.sqrt(0.75) * edge)]
-        if exact:
-            cells = cells[self._accepted(cells, edge, 0.0)]
-        return cells + 0.5, edge
+        centered = cells[self._accepted(cells, edge, 0.0)]
+        return (centered if len(centered) else cells) + 0.5, edge
 
     def _accepted(self, cells: np.ndarray, edge: float, radius: float) -> np.ndarray:
         n = len(cells)
