@@ -54,11 +54,9 @@ def fit_kernel(dtype: type) -> Any:
         spread = wp.vec3d()
         v = wp.mat33d()
         wp.svd3(covariance / wp.max(wp.sqrt(wp.ddot(covariance, covariance)), wp.float64(1e-300)), u, spread, v)
-        # a mirror image is turned back about the axis that costs least
-        sign = wp.sign(wp.determinant(u) * wp.determinant(v))
-        flip = wp.diag(wp.vec3d(wp.float64(1.0), wp.float64(1.0), sign))
-        determined = spread[1] + sign * spread[2] > open_rotation * spread[0]
-        return wp.quat_from_matrix(u * flip * wp.transpose(v)), determined
+        # wp.svd3 gives rotations u and v, and a mirror image a negative last spread: u v^T never mirrors
+        determined = spread[1] + spread[2] > open_rotation * spread[0]
+        return wp.quat_from_matrix(u * wp.transpose(v)), determined
 
     @wp.kernel(module="unique", enable_backward=False)
     def fit_local_rotations_kernel(
