@@ -36,12 +36,12 @@ _PRELUDE = """
 typedef $REAL Real;
 typedef Real Real8 __attribute__((ext_vector_type(8), aligned(sizeof(Real))));
 typedef Real Real4 __attribute__((ext_vector_type(4)));
-typedef $BITS Bits8 __attribute__((ext_vector_type(8)));
+typedef decltype(Real8() < Real8()) Bits8;  // int, or whichever long the compiler compares doubles to
 enum { CHANNELS = $CHANNELS, RECORD = $RECORD };
 enum { WIDTH = $TILE_WIDTH, HEIGHT = $TILE_HEIGHT, PIXELS = WIDTH * HEIGHT };
 const Real LOG2E = (Real)1.4426950408889634;
 const Real ALPHA_MIN = (Real)(1.0 / 255.0), ALPHA_MAX = (Real)0.99, T_MIN = (Real)1e-4;
-const Bits8 SIGN = (Bits8)(($BITS)1 << (8 * sizeof(Real) - 1));
+const Bits8 SIGN = __builtin_bit_cast(Bits8, (Real8)(Real)-0.0);
 const Real8 lanes = {0, 1, 2, 3, 4, 5, 6, 7};
 
 auto exp2 = [&](Real8 x) -> Real8 {
@@ -204,7 +204,6 @@ def _snippet(body: str, dtype: type, channels: int) -> str:
         polynomial = f"({polynomial}) * f + (Real){coefficient!r}"
     values = {
         "REAL": "double" if double else "float",
-        "BITS": "long long" if double else "int",
         "MANTISSA": 52 if double else 23,
         "POLYNOMIAL": polynomial,
         "CHANNELS": channels,
