@@ -81,6 +81,14 @@ def test_help_answers_at_once_and_names_every_verb():
     assert time.perf_counter() - start < 5.0  # a third of a second on an idle machine
 
 
+def test_failure_is_one_sentence_on_stderr_and_nothing_on_stdout(here):
+    code = "import sys; from warpgs.cli import main; sys.exit(main(['evaluate', 'nowhere']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("warpgs evaluate: nowhere: expected a run directory, got no such folder")
+
+
 def test_help_needs_neither_warp_nor_pxr():
     code = "import sys; from warpgs.cli import main; main(['--help']); print(*sorted(sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import logging
+import os
 import re
 import shlex
 import sys
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from warpgs.types import Camera, Scene, Tracks
 
 OK, FAILED, USAGE = 0, 1, 2
+STDERR = 2
 
 DESCRIPTION = """Dense 6-DOF tracking of dynamic 3D Gaussians: calibrated pictures in, tracks and USD out.
 
@@ -215,12 +217,25 @@ def _complain(verb: str, message: str) -> None:
 
 
 def _set_up(debug: bool) -> None:
+    """Start Warp and the log; only errors are shown without ``debug``."""
     import warp as wp
 
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
     for chatty in ("matplotlib", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    wp.config.log_level = logging.DEBUG if debug else logging.ERROR
+    if debug:
+        return
+    wp.config.log_level = wp.LOG_ERROR
+    # Warp's library reports a missing CUDA driver on stderr whatever the log level, and a CPU is a choice, not a fault.
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
+    try:
+        wp.init()
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
 
 
 # Parsing
