@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import warp as wp
 from scipy import sparse
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from warpgs.reconstruct.sweep import DepthMaps, agreement
-from warpgs.reconstruct.views import Views
+from warpgs.reconstruct.views import Views, for_each_camera
 
 MIN_SUPPORT = 2
 """Other cameras that must confirm a cell before its depth is used."""
@@ -116,7 +116,7 @@ def shell_points(views: Views, inner: np.ndarray, count: int) -> ColoredPoints:
     return ColoredPoints(points, result)
 
 
-def _stiffness(rows: int, columns: int) -> sparse.csr_matrix:
+def _stiffness(rows: int, columns: int) -> sparse.csc_matrix:
     """Quadratic form of a thin plate and a membrane over a grid of cells, shape [rows * columns, rows * columns]."""
 
     def chain(size: int, stencil: list[float]) -> sparse.csr_matrix:
@@ -132,19 +132,25 @@ def _stiffness(rows: int, columns: int) -> sparse.csr_matrix:
     bending = along(every_row, chain(columns, second)) + along(chain(rows, second), every_column)
     bending = bending + 2.0 * along(chain(rows, first), chain(columns, first))
     stretch = along(every_row, chain(columns, first)) + along(chain(rows, first), every_column)
-    return (PLATE_WEIGHT * bending + MEMBRANE_WEIGHT * stretch).tocsr()
+    return (PLATE_WEIGHT * bending + MEMBRANE_WEIGHT * stretch).tocsc()
 
 
-def _solve(depths: np.ndarray, weights: np.ndarray, stiffness: sparse.csr_matrix) -> np.ndarray:
+def _solve(depths: np.ndarray, weights: np.ndarray, stiffness: sparse.csc_matrix) -> np.ndarray:
     """Smooth inverse depths near the weighted ones, in their range; pictures without any take the median of all."""
     result = np.full_like(depths, np.median(depths[weights > 0.0]))
-    for c in range(len(depths)):
+
+    def solve_camera(c: int) -> None:
         used = depths[c][weights[c] > 0.0]
         if len(used) == 0:
-            continue
+            return
         weight = weights[c].ravel().astype(np.float64)
-        solution = spsolve((sparse.diags(weight) + stiffness).tocsc(), weight * depths[c].ravel())
+        # symmetric and positive definite: no pivots needed, and an ordering that keeps the factors sparse
+        matrix = (stiffness + sparse.diags(weight)).tocsc()
+        factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        solution = factors.solve(weight * depths[c].ravel())
         result[c] = np.clip(solution, used.min(), used.max()).reshape(depths[c].shape)
+
+    for_each_camera(solve_camera, len(depths))
     return result
 
 
@@ -153,17 +159,21 @@ def _borrow(views: Views, inverse_depths: np.ndarray, known: np.ndarray) -> tupl
     points, _, _ = _cell_points(views, inverse_depths, known)
     depths, weights = inverse_depths.copy(), known.astype(np.float32)
     rows, columns = known.shape[1:]
-    for c in range(len(views)):
+
+    def borrow_camera(c: int) -> None:
         column, row, depth = views.project(c, points)
-        seen = column >= 0
-        cell = (row[seen] * rows // views.height) * columns + column[seen] * columns // views.width
-        inverse = 1.0 / depth[seen]
+        cell = (row * rows // views.height) * columns + column * columns // views.width
+        wanted = np.flatnonzero(column >= 0)
+        wanted = wanted[~known[c].ravel()[cell[wanted]]]
+        cell, inverse = cell[wanted], 1.0 / depth[wanted]
         order = np.lexsort((inverse, cell))
         cells, start, count = np.unique(cell[order], return_index=True, return_counts=True)
         middle = inverse[order][start + count // 2]
-        borrowed = (count >= BORROWED_POINTS) & ~known[c].ravel()[cells]
+        borrowed = count >= BORROWED_POINTS
         depths[c].reshape(-1)[cells[borrowed]] = middle[borrowed]
         weights[c].reshape(-1)[cells[borrowed]] = BORROWED_WEIGHT
+
+    for_each_camera(borrow_camera, len(views))
     return depths, weights
 
 
@@ -192,9 +202,12 @@ def _merge(points: np.ndarray, colors: np.ndarray, sizes: np.ndarray) -> Colored
     if len(points) == 0:
         return ColoredPoints(points, colors)
     level = np.round(np.log2(sizes)).astype(np.int64)
-    voxel = np.floor(points / np.exp2(level)[:, None]).astype(np.int64)
-    _, owner, count = np.unique(np.column_stack([level, voxel]), axis=0, return_inverse=True, return_counts=True)
-    owner = owner.reshape(-1)
+    voxel = np.column_stack([level, np.floor(points / np.exp2(level)[:, None]).astype(np.int64)])
+    order = np.lexsort(voxel.T)
+    changes = np.any(np.diff(voxel[order], axis=0) != 0, axis=1)
+    owner = np.empty(len(points), np.int64)
+    owner[order] = np.concatenate([[0], np.cumsum(changes)])
+    count = np.bincount(owner)
 
     def averaged(values: np.ndarray) -> np.ndarray:
         sums = [np.bincount(owner, values[:, axis].astype(np.float64), len(count)) for axis in range(3)]

@@ -7,22 +7,20 @@ Then every camera's depths are held against those of all others.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
 
-from warpgs.reconstruct.views import Views
+from warpgs.reconstruct.views import Views, for_each_camera
 
 PATCH_SIDE = wp.constant(5)
 """Side of a patch [px]."""
 
-PATCH_TAPS = wp.constant(25)
-"""Pixels of a patch."""
+PATCH_TAPS = wp.constant(13)
+"""Pixels of a patch that are compared: every other one, as on a checkerboard."""
 
-Patch = wp.types.vector(25, float)
+Patch = wp.types.vector(13, float)
 
 NOISE_VARIANCE = wp.constant(1.0e-4)
 """Variance of gray values (0..1) that is noise: a patch with less says nothing, instead of matching at random."""
@@ -106,7 +104,7 @@ def bilinear(image: wp.array3d[float], layer: int, u: float, v: float):
 @wp.func
 def tap_offset(i: int):
     """Offset of the i-th pixel of a patch from its center [px]."""
-    return wp.vec2(float(i % PATCH_SIDE - PATCH_SIDE // 2), float(i // PATCH_SIDE - PATCH_SIDE // 2))
+    return wp.vec2(float((2 * i) % PATCH_SIDE - PATCH_SIDE // 2), float((2 * i) // PATCH_SIDE - PATCH_SIDE // 2))
 
 
 @wp.func
@@ -379,7 +377,7 @@ def sweep_depths(
             wp.launch(path_kernel, lines, [c, costs, *settings], [path, total], device=device)
         wp.launch(pick_kernel, shape[1:], [c, total, least, step], [inverse_depths], device=device)
 
-    _for_each_camera(sweep_camera, len(views), device)
+    for_each_camera(sweep_camera, len(views), parallel=not wp.get_device(device).is_cuda)
     return inverse_depths.numpy()
 
 
@@ -430,13 +428,3 @@ def _frustum_points(views: Views, camera: int, hypotheses: SweepRange) -> np.nda
     rays = pixels @ np.linalg.inv(views.pixels_from_rig[camera].astype(np.float64)).T
     inverse = hypotheses.first + np.linspace(0.05, 0.5, 8) * hypotheses.step * (hypotheses.count - 1)
     return (views.centers[camera] + rays[None] / inverse[:, None, None]).reshape(-1, 3)
-
-
-def _for_each_camera(work, count: int, device: wp.DeviceLike) -> None:
-    """Run ``work(camera)`` for all cameras, on all cores of a CPU: each writes its own layer, order does not matter."""
-    if wp.get_device(device).is_cuda:
-        for camera in range(count):
-            work(camera)
-        return
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        list(pool.map(work, range(count)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +106,13 @@ def fitted_size(frame: Frame, long_side: int, multiple: int = 1) -> tuple[int, i
     scale = min(long_side, longest) / longest
     width, height = (max(1, round(scale * side / multiple)) * multiple for side in (camera.width, camera.height))
     return width, height
+
+
+def for_each_camera(work: Callable[[int], None], count: int, *, parallel: bool = True) -> None:
+    """Run ``work(camera)`` for all cameras, on all cores: each must write to its own place, whatever the order."""
+    with ThreadPoolExecutor(os.cpu_count() if parallel else 1) as pool:
+        for _ in pool.map(work, range(count)):
+            pass
 
 
 def _resample(picture: np.ndarray, width: int, height: int) -> np.ndarray:
