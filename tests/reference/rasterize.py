@@ -1,0 +1,110 @@
+"""Gaussian splatting in float64 NumPy, written from the formulas: EWA projection (Zwicker et al. 2001), compositing
+front to back (Kerbl et al. 2023). No tiles, no boxes: every Gaussian is asked at every pixel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from warpgs.types import Camera
+
+CHANNELS = 6  # red, green, blue, foreground, background, depth
+LOW_PASS_PX2 = 0.3
+JACOBIAN_CLAMP = 1.3  # half fields of view
+ALPHA_MIN = 1.0 / 255.0
+ALPHA_MAX = 0.99
+TRANSMITTANCE_MIN = 1e-4
+
+Parameters = dict[str, np.ndarray]
+"""means [n, 3], rotations x, y, z, w [n, 4] of any length, log_scales [n, 3], colors [n, 3], opacity_logits [n],
+foreground_logits [n]; float64."""
+
+
+@dataclass(frozen=True)
+class Splats:
+    """Gaussians in the image plane, all of them, front to back."""
+
+    index: np.ndarray  # into the parameters, [m]; those behind the near plane are left out
+    centers: np.ndarray  # [px, the first pixel's center is 0.5], [m, 2]
+    covariances: np.ndarray  # [px^2], [m, 2, 2]
+    opacities: np.ndarray  # [m]
+    features: np.ndarray  # [m, CHANNELS]
+    clamped: np.ndarray  # the Jacobian is taken at the clamped slope, [m, 2]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An image and what happened in it."""
+
+    image: np.ndarray  # [CHANNELS, height, width]
+    transmittance: np.ndarray  # [height, width]
+    margin: np.ndarray  # smallest distance of a decision from its threshold, of the logarithm, [height, width]
+    capped: np.ndarray  # a splat was cut to ALPHA_MAX, [height, width]
+    stopped: np.ndarray  # [height, width]
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def project(parameters: Parameters, camera: Camera, near: float) -> Splats:
+    """Sigma' = J W Sigma W^T J^T + 0.3 I, with J the derivative of the projection at the center."""
+    pose, k = camera.camera_from_world, camera.intrinsics
+    focal, principal = k[[0, 1], [0, 1]], k[:2, 2]
+    points = parameters["means"] @ pose[:3, :3].T + pose[:3, 3]
+    # equal depths keep their order; the sort sees them in float32
+    order = np.argsort(points[:, 2].astype(np.float32), kind="stable")
+    order = order[points[order, 2] >= near]
+    x, y, z = points[order].T
+    limit = JACOBIAN_CLAMP * 0.5 * np.array([camera.width, camera.height]) / focal
+    slopes = np.stack([x / z, y / z], axis=1)
+    taken = np.clip(slopes, -limit, limit)
+
+    jacobian = np.zeros((len(order), 2, 3))
+    for axis in range(2):
+        jacobian[:, axis, axis] = focal[axis] / z
+        jacobian[:, axis, 2] = -focal[axis] * taken[:, axis] / z
+    rotation = Rotation.from_quat(parameters["rotations"][order].reshape(-1, 4)).as_matrix()
+    axes = rotation * np.exp(parameters["log_scales"][order])[:, None, :]
+    spread = jacobian @ pose[:3, :3] @ axes
+    share = parameters["foreground_logits"][order]
+    return Splats(
+        index=order,
+        centers=focal * slopes + principal,
+        covariances=spread @ spread.transpose(0, 2, 1) + LOW_PASS_PX2 * np.eye(2),
+        opacities=sigmoid(parameters["opacity_logits"][order]),
+        features=np.column_stack([parameters["colors"][order], sigmoid(share), sigmoid(-share), z]),
+        clamped=taken != slopes,
+    )
+
+
+def rasterize(parameters: Parameters, camera: Camera, near: float) -> Drawing:
+    """Composite every Gaussian over every pixel: C = sum_i c_i a_i prod_{j<i} (1 - a_j)."""
+    splats = project(parameters, camera, near)
+    shape = (camera.height, camera.width)
+    image, transmittance = np.zeros((CHANNELS, *shape)), np.ones(shape)
+    margin, capped, stopped = np.full(shape, np.inf), np.zeros(shape, bool), np.zeros(shape, bool)
+    xs, ys = np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5
+    for center, covariance, opacity, feature in zip(
+        splats.centers, splats.covariances, splats.opacities, splats.features, strict=True
+    ):
+        (a, b), (_, c) = np.linalg.inv(covariance)
+        dx, dy = xs[None, :] - center[0], ys[:, None] - center[1]
+        log_alpha = np.log(opacity) - 0.5 * (a * dx * dx + 2.0 * b * dx * dy + c * dy * dy)
+        alpha = np.minimum(np.exp(log_alpha), ALPHA_MAX)
+        visible = ~stopped & (alpha >= ALPHA_MIN)
+        left = transmittance * (1.0 - alpha)
+        stops = visible & (left < TRANSMITTANCE_MIN)
+        drawn = visible & ~stops
+
+        to_threshold = np.abs(log_alpha - np.log(ALPHA_MIN))
+        to_cap = np.abs(log_alpha - np.log(ALPHA_MAX))
+        to_stop = np.where(visible, np.abs(np.log(left / TRANSMITTANCE_MIN)), np.inf)
+        nearest = np.minimum(np.minimum(to_threshold, to_cap), to_stop)
+        margin = np.where(stopped, margin, np.minimum(margin, nearest))
+
+        image += np.where(drawn, transmittance * alpha, 0.0) * feature[:, None, None]
+        capped |= drawn & (log_alpha > np.log(ALPHA_MAX))
+        transmittance = np.where(drawn, left, transmittance)
+        stopped |= stops
+    return Drawing(image, transmittance, margin, capped, stopped)
