@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import warp as wp
 
+from warpgs.math.order import morton_codes
 from warpgs.optimize.adam import Adam
 from warpgs.optimize.schedule import exponential_decay
 from warpgs.particles import Particles, logit
@@ -123,6 +124,6 @@ def _neutralized(gaussians: Gaussians, objective: Objective) -> Gaussians:
 
 
 def _foreground_first(gaussians: Gaussians) -> Gaussians:
-    """Sorted into foreground, then background, otherwise in their order."""
-    order = np.argsort(gaussians.foreground < 0.5, kind="stable")
+    """Sorted into foreground, then background, and so that neighbors in space are neighbors in memory."""
+    order = np.lexsort((morton_codes(gaussians.means), gaussians.foreground < 0.5))
     return Gaussians(**{name: array[order] for name, array in vars(gaussians).items()})

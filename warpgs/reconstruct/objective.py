@@ -17,7 +17,7 @@ from PIL import Image
 from warpgs.losses import PhotometricLoss
 from warpgs.math.pinhole import upload_views
 from warpgs.particles import Particles, add_particles
-from warpgs.render import Rasterizer
+from warpgs.render import Backdrop, Rasterizer
 from warpgs.types import Camera, Frame
 
 NEAR_RADII = 0.02
@@ -85,6 +85,8 @@ class Objective:
         self._executor = executor
         self._image_scale = image_scale
         self._workers: dict[tuple[int, int, int], Worker] = {}
+        self._held: Particles | None = None
+        self._backdrops: dict[int, Backdrop] = {}
         self._last: list[Worker] = []
         self._corrections = corrections
         self._device_weights = wp.array(self._weights, dtype=float, device=device)
@@ -93,7 +95,10 @@ class Objective:
 
     def load(self, frame: Frame) -> None:
         """Put the pictures of ``frame`` in place of the last ones."""
-        self.cameras = tuple(self._fitted(camera) for camera in frame.cameras)
+        cameras = tuple(self._fitted(camera) for camera in frame.cameras)
+        if not _same_views(cameras, self.cameras):
+            self._backdrops.clear()
+        self.cameras = cameras
         self.near = NEAR_RADII * scene_radius(frame.cameras)
         self.views = upload_views(self.cameras, self.near, self.device)
         self._device_weights.assign(self._weights * ([1] * 3 + [float(frame.masks is not None)] * (self.channels - 3)))
@@ -104,6 +109,14 @@ class Objective:
             self.offsets = wp.array(offsets, dtype=float, device=self.device)
         pictures = self._map(lambda i: self._planar(frame, i), range(len(self.cameras)))
         self.targets = [self._target(picture) for picture in pictures]
+
+    def hold(self, particles: Particles) -> None:
+        """Let these particles stay as they are and be seen behind and between those of ``accumulate``.
+
+        They are composited once per camera rather than at every step, while cameras stand still. CPU only.
+        """
+        self._held = particles
+        self._backdrops.clear()
 
     def accumulate(
         self,
@@ -116,7 +129,7 @@ class Objective:
         """Add the gradient of the image loss of some views.
 
         Args:
-            particles: All particles.
+            particles: All particles but those held.
             view_indices: ``views_per_step`` different training cameras.
             gradients: Of the first len(gradients) particles; the others are constant.
             adj_log_gains: Receives the gradient of the color correction when given, shape [cameras, 3].
@@ -131,7 +144,7 @@ class Objective:
         def run(slot: int) -> None:
             worker, view = workers[slot], view_indices[slot]
             target = self.targets[view]
-            worker.rasterizer.render(particles, self.views, view)
+            worker.rasterizer.render(particles, self.views, view, backdrop=self._backdrop(view))
             worker.loss.evaluate(
                 worker.rasterizer.image, target.channels, target.moments, self._device_weights,
                 self.log_gains, self.offsets, view,
@@ -155,6 +168,19 @@ class Objective:
     def rasterizers(self) -> list[Rasterizer]:
         """Of the views of the last step, in order."""
         return [worker.rasterizer for worker in self._last]
+
+    def _backdrop(self, view: int) -> Backdrop | None:
+        """What the held particles look like from a view; made when it is first needed. Views of one step differ."""
+        if self._held is None or not len(self._held):
+            return None
+        if view not in self._backdrops:
+            camera = self.cameras[view]
+            rasterizer = Rasterizer(
+                len(self._held), camera.width, camera.height, channels=self.channels, device=self.device
+            )
+            rasterizer.render(self._held, self.views, view)
+            self._backdrops[view] = rasterizer.backdrop()
+        return self._backdrops[view]
 
     def _fitted(self, camera: Camera) -> Camera:
         width, height = (max(1, round(size * self._image_scale)) for size in (camera.width, camera.height))
@@ -192,6 +218,15 @@ class Objective:
         if self._executor is None:
             return [function(item) for item in items]
         return list(self._executor.map(function, items))
+
+
+def _same_views(cameras: Sequence[Camera], others: Sequence[Camera]) -> bool:
+    return len(cameras) == len(others) and all(
+        (a.width, a.height) == (b.width, b.height)
+        and np.array_equal(a.intrinsics, b.intrinsics)
+        and np.array_equal(a.world_from_camera, b.world_from_camera)
+        for a, b in zip(cameras, others, strict=True)
+    )
 
 
 def _resampled(picture: np.ndarray, camera: Camera) -> np.ndarray:

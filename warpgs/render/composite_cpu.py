@@ -37,7 +37,7 @@ typedef $REAL Real;
 typedef Real Real8 __attribute__((ext_vector_type(8), aligned(sizeof(Real))));
 typedef Real Real4 __attribute__((ext_vector_type(4)));
 typedef decltype(Real8() < Real8()) Bits8;  // int, or whichever long the compiler compares doubles to
-enum { CHANNELS = $CHANNELS, RECORD = $RECORD };
+enum { CHANNELS = $CHANNELS, RECORD = $RECORD, STRIDE = RECORD + CHANNELS, DEPTH = 8 };
 enum { WIDTH = $TILE_WIDTH, HEIGHT = $TILE_HEIGHT, PIXELS = WIDTH * HEIGHT };
 const Real LOG2E = (Real)1.4426950408889634;
 const Real ALPHA_MIN = (Real)(1.0 / 255.0), ALPHA_MAX = (Real)0.99, T_MIN = (Real)1e-4;
@@ -67,26 +67,68 @@ const int begin = starts.data[tile], end = starts.data[tile + 1];
 const size_t plane = (size_t)width * height;
 
 struct Box { int xa, xb, ya, yb; };
-auto box_of = [&](const Real* g) -> Box {
-    // inside the tile; aligned to blocks of eight pixels on the left
-    const Real left = wp::max(g[0] - g[6] - x0, (Real)0), right = wp::min(g[0] + g[6] - x0, (Real)(valid_columns - 1));
-    const Real top = wp::max(g[1] - g[7] - y0, (Real)0), bottom = wp::min(g[1] + g[7] - y0, (Real)(valid_rows - 1));
+const Box tile_area = {0, valid_columns - 1, 0, valid_rows - 1};
+auto box_of = [&](const Real* g, const Box& area) -> Box {
+    // of a splat within the tile; aligned to blocks of eight pixels on the left, like every area
+    const Real left = wp::max(g[0] - g[6] - x0, (Real)area.xa), right = wp::min(g[0] + g[6] - x0, (Real)area.xb);
+    const Real top = wp::max(g[1] - g[7] - y0, (Real)area.ya), bottom = wp::min(g[1] + g[7] - y0, (Real)area.yb);
     return {(int)ceil(left) & ~7, (int)floor(right), (int)ceil(top), (int)floor(bottom)};
 };
 
+// With a backdrop, only pixels under the splats of this call are composited: the others are the backdrop's.
+const bool has_backdrop = static_starts.shape[0] > 0;
+const int static_end = has_backdrop ? static_starts.data[tile + 1] : 0;
+int next_static = has_backdrop ? static_starts.data[tile] : 0;
+Box area = tile_area;
+if (has_backdrop) {
+    area = {WIDTH, -1, HEIGHT, -1};
+    for (int k = begin; k < end; k++) {
+        const Box box = box_of(records.data + (size_t)pairs.data[k] * STRIDE, tile_area);
+        area.xa = wp::min(area.xa, box.xa); area.xb = wp::max(area.xb, box.xb);
+        area.ya = wp::min(area.ya, box.ya); area.yb = wp::max(area.yb, box.yb);
+    }
+}
+auto static_is_nearer = [&](const Real* g) -> bool {
+    if (next_static == static_end) return false;
+    return static_records.data[(size_t)static_pairs.data[next_static] * STRIDE + DEPTH] < g[DEPTH];
+};
+
 alignas(64) Real T[PIXELS];
-for (int i = 0; i < PIXELS; i++) T[i] = (Real)0;  // pixels outside the image count as saturated
-for (int y = 0; y < valid_rows; y++) for (int x = 0; x < valid_columns; x++) T[y * WIDTH + x] = (Real)1;
+for (int i = 0; i < PIXELS; i++) T[i] = (Real)0;  // pixels outside the area count as saturated
+for (int y = area.ya; y <= area.yb; y++) for (int x = area.xa; x <= area.xb; x++) T[y * WIDTH + x] = (Real)1;
 """
 
 _FORWARD = """
 alignas(64) Real C[CHANNELS][PIXELS];
 for (int c = 0; c < CHANNELS; c++) for (int i = 0; i < PIXELS; i++) C[c][i] = (Real)0;
+// the backdrop alone, in front of the splat at hand: what is behind follows from its finished picture
+alignas(64) Real static_T[PIXELS];
+alignas(64) Real static_C[CHANNELS][PIXELS];
+bool split = false;
 
-for (int k = begin; k < end; k++) {
-    if (((k - begin) & 15) == 15 && saturated(T)) break;
-    const Real* g = records.data + (size_t)pairs.data[k] * (RECORD + CHANNELS);
-    const Box box = box_of(g);
+auto blend = [&](Real* t_at, Real (*c_at)[PIXELS], int i, Real8 alpha, const Real8* feature) {
+    const Real8 t = *(Real8*)(t_at + i), weight = t * alpha, next = t - weight;
+    const Bits8 hit = alpha >= ALPHA_MIN, live = next > T_MIN, drawn = hit & live;
+    const Real8 w = masked(weight, drawn);
+    for (int c = 0; c < CHANNELS; c++) *(Real8*)(c_at[c] + i) += w * feature[c];
+    const Bits8 kept = __builtin_bit_cast(Bits8, drawn ? next : t) | (hit & ~live & SIGN);
+    *(Real8*)(t_at + i) = __builtin_bit_cast(Real8, kept);
+};
+
+int count = 0;
+for (int k = begin; k < end;) {
+    if ((count++ & 15) == 15 && saturated(T)) break;
+    const Real* g = records.data + (size_t)pairs.data[k] * STRIDE;
+    const bool is_static = static_is_nearer(g);
+    if (is_static) g = static_records.data + (size_t)static_pairs.data[next_static++] * STRIDE;
+    else k++;
+    if (has_backdrop && !is_static && !split) {
+        split = true;
+        for (int i = 0; i < PIXELS; i++) static_T[i] = T[i];
+        for (int c = 0; c < CHANNELS; c++) for (int i = 0; i < PIXELS; i++) static_C[c][i] = C[c][i];
+    }
+    const bool both = is_static && split;
+    const Box box = box_of(g, area);
     Real8 feature[CHANNELS];
     for (int c = 0; c < CHANNELS; c++) feature[c] = (Real8)g[RECORD + c];
     const Real8 quadratic = (Real8)((Real)-0.5 * LOG2E * g[2]);
@@ -96,24 +138,39 @@ for (int k = begin; k < end; k++) {
         const Real8 constant = (Real8)(g[5] - (Real)0.5 * LOG2E * g[4] * dy * dy);
         for (int x = box.xa; x <= box.xb; x += 8) {
             const int i = y * WIDTH + x;
-            const Real8 t = *(Real8*)(T + i), dx = lanes + ((Real)(x + x0) - g[0]);
+            const Real8 dx = lanes + ((Real)(x + x0) - g[0]);
             const Real8 bare = exp2((quadratic * dx + linear) * dx + constant);
             const Real8 alpha = __builtin_elementwise_min(bare, (Real8)ALPHA_MAX);
-            const Real8 weight = t * alpha, next = t - weight;
-            const Bits8 hit = alpha >= ALPHA_MIN, live = next > T_MIN, drawn = hit & live;
-            const Real8 w = masked(weight, drawn);
-            for (int c = 0; c < CHANNELS; c++) *(Real8*)(C[c] + i) += w * feature[c];
-            const Bits8 kept = __builtin_bit_cast(Bits8, drawn ? next : t) | (hit & ~live & SIGN);
-            *(Real8*)(T + i) = __builtin_bit_cast(Real8, kept);
+            blend(T, C, i, alpha, feature);
+            if (both) blend(static_T, static_C, i, alpha, feature);
         }
     }
 }
 
 for (int y = 0; y < valid_rows; y++) {
     const size_t row = (size_t)(y + y0) * width + x0;
-    for (int x = 0; x < valid_columns; x++) transmittance.data[row + x] = wp::abs(T[y * WIDTH + x]);
+    if (!has_backdrop) {
+        for (int x = 0; x < valid_columns; x++) transmittance.data[row + x] = wp::abs(T[y * WIDTH + x]);
+        for (int c = 0; c < CHANNELS; c++)
+            for (int x = 0; x < valid_columns; x++) image.data[c * plane + row + x] = C[c][y * WIDTH + x];
+        continue;
+    }
+    // share of the backdrop's light that still comes through; at most 1, so nothing is amplified
+    Real passed[WIDTH];
+    const bool inside_row = split && y >= area.ya && y <= area.yb;
+    for (int x = 0; x < valid_columns; x++) {
+        const int i = y * WIDTH + x;
+        const bool inside = inside_row && x >= area.xa && x <= area.xb;
+        passed[x] = !inside ? (Real)1 : T[i] > 0 ? T[i] / wp::abs(static_T[i]) : (Real)0;
+        transmittance.data[row + x] = passed[x] * static_transmittance.data[row + x];
+    }
     for (int c = 0; c < CHANNELS; c++)
-        for (int x = 0; x < valid_columns; x++) image.data[c * plane + row + x] = C[c][y * WIDTH + x];
+        for (int x = 0; x < valid_columns; x++) {
+            const Real whole = static_image.data[c * plane + row + x];
+            const bool inside = inside_row && x >= area.xa && x <= area.xb;
+            const int i = y * WIDTH + x;
+            image.data[c * plane + row + x] = inside ? C[c][i] + passed[x] * (whole - static_C[c][i]) : whole;
+        }
 }
 """
 
@@ -122,31 +179,37 @@ enum { GRADIENT = $GRADIENT };
 // behind the last splat that wants a gradient there is nothing to learn: S already holds what follows
 int last = end - 1;
 while (last >= begin && pairs.data[last] >= active_count) last--;
-for (int k = begin; k < end; k++)
-    if (pairs.data[k] < active_count)
-        for (int c = 0; c < GRADIENT + CHANNELS; c++) pair_gradients.data[(size_t)k * (GRADIENT + CHANNELS) + c] = (Real)0;
+for (int k = begin; k < end; k++) {
+    if (pairs.data[k] >= active_count) continue;
+    Real* gradient = pair_gradients.data + (size_t)k * (GRADIENT + CHANNELS);
+    for (int c = 0; c < GRADIENT + CHANNELS; c++) gradient[c] = (Real)0;
+}
 if (last < begin) return;
 
 alignas(64) Real S[PIXELS];
 alignas(64) Real V[CHANNELS][PIXELS];
 for (int i = 0; i < PIXELS; i++) S[i] = (Real)0;
 for (int c = 0; c < CHANNELS; c++) for (int i = 0; i < PIXELS; i++) V[c][i] = (Real)0;
-for (int y = 0; y < valid_rows; y++) {
+for (int y = area.ya; y <= area.yb; y++) {
     const size_t row = (size_t)(y + y0) * width + x0;
     for (int c = 0; c < CHANNELS; c++)
-        for (int x = 0; x < valid_columns; x++) {
+        for (int x = area.xa; x <= area.xb; x++) {
             const Real v = image_gradient.data[c * plane + row + x];
             V[c][y * WIDTH + x] = v;
             S[y * WIDTH + x] += v * image.data[c * plane + row + x];
         }
 }
 
-for (int k = begin; k <= last; k++) {
-    if (((k - begin) & 15) == 15 && saturated(T)) break;
+int count = 0;
+for (int k = begin; k <= last;) {
+    if ((count++ & 15) == 15 && saturated(T)) break;
     const int splat = pairs.data[k];
-    const Real* g = records.data + (size_t)splat * (RECORD + CHANNELS);
-    const Box box = box_of(g);
-    const bool active = splat < active_count;
+    const Real* g = records.data + (size_t)splat * STRIDE;
+    const bool is_static = static_is_nearer(g), active = !is_static && splat < active_count;
+    Real* adj = pair_gradients.data + (size_t)k * (GRADIENT + CHANNELS);
+    if (is_static) g = static_records.data + (size_t)static_pairs.data[next_static++] * STRIDE;
+    else k++;
+    const Box box = box_of(g, area);
     Real8 feature[CHANNELS], adj_feature[CHANNELS];
     for (int c = 0; c < CHANNELS; c++) { feature[c] = (Real8)g[RECORD + c]; adj_feature[c] = (Real8)(Real)0; }
     const Real8 quadratic = (Real8)((Real)-0.5 * LOG2E * g[2]), zero = (Real8)(Real)0;
@@ -185,7 +248,6 @@ for (int k = begin; k <= last; k++) {
     if (!active) continue;
     auto sum = [](Real8 v) -> Real { Real4 h = v.lo + v.hi; return (h.x + h.y) + (h.z + h.w); };
     const Real sx = sum(mx), sy = sum(my);
-    Real* adj = pair_gradients.data + (size_t)k * (GRADIENT + CHANNELS);
     adj[0] = g[2] * sx + g[3] * sy;
     adj[1] = g[3] * sx + g[4] * sy;
     adj[2] = (Real)-0.5 * sum(mxx);
@@ -228,9 +290,14 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         starts: wp.array(dtype=wp.int32),
         pairs: wp.array(dtype=wp.int32),
         records: wp.array2d(dtype=real),
+        static_starts: wp.array(dtype=wp.int32),
+        static_pairs: wp.array(dtype=wp.int32),
+        static_records: wp.array2d(dtype=real),
         columns: int,
         width: int,
         height: int,
+        static_image: wp.array3d(dtype=real),
+        static_transmittance: wp.array2d(dtype=real),
         image: wp.array3d(dtype=real),
         transmittance: wp.array2d(dtype=real),
         tile: int,
@@ -243,6 +310,9 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         pairs: wp.array(dtype=wp.int32),
         records: wp.array2d(dtype=real),
         active_count: int,
+        static_starts: wp.array(dtype=wp.int32),
+        static_pairs: wp.array(dtype=wp.int32),
+        static_records: wp.array2d(dtype=real),
         columns: int,
         width: int,
         height: int,
@@ -258,16 +328,24 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         starts: wp.array(dtype=wp.int32),
         pairs: wp.array(dtype=wp.int32),
         records: wp.array2d(dtype=real),
+        static_starts: wp.array(dtype=wp.int32),
+        static_pairs: wp.array(dtype=wp.int32),
+        static_records: wp.array2d(dtype=real),
         columns: int,
         width: int,
         height: int,
+        static_image: wp.array3d(dtype=real),
+        static_transmittance: wp.array2d(dtype=real),
         first_tile: int,
         # outputs
         image: wp.array3d(dtype=real),
         transmittance: wp.array2d(dtype=real),
     ):
         tile = first_tile + wp.tid()
-        composite_tile(starts, pairs, records, columns, width, height, image, transmittance, tile)
+        composite_tile(
+            starts, pairs, records, static_starts, static_pairs, static_records, columns, width, height,
+            static_image, static_transmittance, image, transmittance, tile,
+        )  # fmt: skip
 
     @wp.kernel(module="unique", enable_backward=False)
     def composite_adjoint_kernel(
@@ -276,6 +354,9 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         pairs: wp.array(dtype=wp.int32),
         records: wp.array2d(dtype=real),
         active_count: int,
+        static_starts: wp.array(dtype=wp.int32),
+        static_pairs: wp.array(dtype=wp.int32),
+        static_records: wp.array2d(dtype=real),
         columns: int,
         width: int,
         height: int,
@@ -287,8 +368,9 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
     ):
         tile = first_tile + wp.tid()
         composite_tile_adjoint(
-            starts, pairs, records, active_count, columns, width, height, image, adj_image, adj_pairs, tile
-        )
+            starts, pairs, records, active_count, static_starts, static_pairs, static_records, columns, width, height,
+            image, adj_image, adj_pairs, tile,
+        )  # fmt: skip
 
     @wp.kernel(module="unique", enable_backward=False)
     def reduce_pairs_kernel(

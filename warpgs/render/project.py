@@ -2,9 +2,9 @@
 gradients.
 
 A record is RECORD + channels numbers: center x, y [px, pixel centers at integers]; inverse covariance a, b, c [1/px^2]
-(a x^2 + 2 b x y + c y^2); log2 of the opacity; half width and half height of its box [px]; then the channels. A splat
-that is not drawn has a negative half width. The gradient of a record is GRADIENT + channels numbers: x, y, a, b, c,
-natural logarithm of the opacity; then the channels.
+(a x^2 + 2 b x y + c y^2); log2 of the opacity; half width and half height of its box [px]; depth [m]; then the
+channels. A splat that is not drawn has a negative half width. The gradient of a record is GRADIENT + channels numbers:
+x, y, a, b, c, natural logarithm of the opacity; then the channels.
 
 The adjoint is written by hand: the tape's own takes three times as long and this is a tenth of an iteration.
 """
@@ -17,7 +17,7 @@ import warp as wp
 from warpgs.math.pinhole import LOW_PASS_PX2, view_struct
 from warpgs.particles import Particles
 
-RECORD = 8
+RECORD = 9
 GRADIENT = 6
 CHANNELS = ("red", "green", "blue", "foreground", "background", "depth")
 """What can be composited; a rasterizer of c channels draws the first c. Foreground and background shares sum to the
@@ -114,16 +114,17 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         records[i, 5] = wp.log2(opacity)
         records[i, 6] = half_width
         records[i, 7] = half_height
+        records[i, 8] = p[2]
         color = colors[i]
-        records[i, 8] = color[0]
-        records[i, 9] = color[1]
-        records[i, 10] = color[2]
+        records[i, 9] = color[0]
+        records[i, 10] = color[1]
+        records[i, 11] = color[2]
         if wp.static(has_foreground):
-            records[i, 11] = sigmoid(foreground_logits[i])
+            records[i, 12] = sigmoid(foreground_logits[i])
         if wp.static(has_background):
-            records[i, 12] = sigmoid(-foreground_logits[i])
+            records[i, 13] = sigmoid(-foreground_logits[i])
         if wp.static(has_depth):
-            records[i, 13] = p[2]
+            records[i, 14] = p[2]
         depth_keys[i] = wp.cast(wp.float32(p[2]), wp.int32)  # positive floats sort like their bits
 
     @wp.func

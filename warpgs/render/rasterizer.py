@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,25 @@ from warpgs.particles import Particles
 from warpgs.render import composite_cpu, composite_cuda
 from warpgs.render.bins import Bins, tile_grid
 from warpgs.render.project import CHANNELS, GRADIENT, RECORD, project, project_adjoint
+
+
+@dataclass(frozen=True, eq=False)
+class Backdrop:
+    """Particles that do not change, already seen from one fixed view; others are composited among them.
+
+    Exact but for saturation: a pixel stops at a transmittance of 1e-4 in either order of work.
+    """
+
+    records: wp.array
+    """Splats, see project.py, shape [m, RECORD + channels]."""
+    starts: wp.array
+    """First pair of each tile, int32, shape [tiles + 1]; empty where there is no backdrop."""
+    pairs: wp.array
+    """Splats of each tile, front to back, int32."""
+    image: wp.array
+    """Planar channels of these particles alone, shape [channels, height, width]."""
+    transmittance: wp.array
+    """Light that passes these particles, shape [height, width]."""
 
 
 class Rasterizer:
@@ -70,22 +90,51 @@ class Rasterizer:
         """Planar channels of the last view; black where nothing is."""
         self.transmittance = self._zeros((height, width))
         """Share of light that passes all particles: 1 - alpha."""
+        no_index = wp.zeros(0, dtype=wp.int32, device=self.device)
+        no_image, no_plane = self._zeros((channels, 0, 0)), self._zeros((0, 0))
+        self._nothing = Backdrop(self._zeros((0, RECORD + channels)), no_index, no_index, no_image, no_plane)
+        self._backdrop = self._nothing
         self._adj_pairs = self._zeros((0, GRADIENT + channels))
         self._depth_keys = wp.zeros(
             2 * count, dtype=wp.int32, device=self.device
         )  # radix sort works in the second half
         self._order = wp.zeros(2 * count, dtype=wp.int32, device=self.device)
 
+    def backdrop(self) -> Backdrop:
+        """A copy of the last view to composite others into; keep what does not change and render only the rest.
+
+        Raises:
+            NotImplementedError: on CUDA, where all particles are composited every time.
+        """
+        if not self._strips:
+            raise NotImplementedError("backdrop: only the CPU composites among kept splats; render all particles")
+        return Backdrop(
+            records=wp.clone(self.records),
+            starts=wp.clone(self._bins.starts),
+            pairs=wp.clone(self._bins.pairs[: self._pair_count]),
+            image=wp.clone(self.image),
+            transmittance=wp.clone(self.transmittance),
+        )
+
     def _zeros(self, shape: tuple[int, ...]) -> wp.array:
         return wp.zeros(shape, dtype=self.dtype, device=self.device)
 
-    def render(self, particles: Particles, views: wp.array, view_index: int, *, tape: wp.Tape | None = None) -> None:
+    def render(
+        self,
+        particles: Particles,
+        views: wp.array,
+        view_index: int,
+        *,
+        backdrop: Backdrop | None = None,
+        tape: wp.Tape | None = None,
+    ) -> None:
         """Draw ``particles`` as seen by ``views[view_index]`` into ``image`` and ``transmittance``.
 
         Args:
             particles: ``count`` particles on this device.
             views: Cameras of this image size, from ``upload_views``.
             view_index: Which of them.
+            backdrop: Composite among these particles, which were seen from the same view (CPU only).
             tape: Records the backward pass when given: it reads and clears ``image.grad`` and adds to the ``grad`` of
             each
                 particle array (all must have been made with ``requires_grad``).
@@ -96,6 +145,7 @@ class Rasterizer:
         if self.count:
             wp.utils.radix_sort_pairs(self._depth_keys, self._order, self.count)
         self._pair_count = self._bins.fill(self.records, self._order, self.count)
+        self._backdrop = backdrop or self._nothing
         self._composite()
         if tape is not None:
             gradients = Particles(*(array.grad for array in particles.named().values()))
@@ -127,7 +177,9 @@ class Rasterizer:
         lists = [bins.starts, bins.pairs, self.records]
         outputs = [self.image, self.transmittance]
         if self._strips:
-            fixed = [*lists, self._grid.columns, self.width, self.height]
+            b = self._backdrop
+            fixed = [*lists, b.starts, b.pairs, b.records, self._grid.columns, self.width, self.height]
+            fixed += [b.image, b.transmittance]
             self._for_bands(self._kernels.forward, lambda first: [*fixed, first, *outputs])
         else:
             threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
@@ -139,7 +191,9 @@ class Rasterizer:
         if self._strips:
             if self._adj_pairs.shape[0] < self._pair_count:
                 self._adj_pairs = self._zeros((bins.capacity, GRADIENT + self.channels))
-            fixed = [*lists, self._grid.columns, self.width, self.height, self.image, adj_image]
+            b = self._backdrop
+            fixed = [*lists, b.starts, b.pairs, b.records, self._grid.columns, self.width, self.height]
+            fixed += [self.image, adj_image]
             self._for_bands(self._kernels.adjoint, lambda first: [*fixed, first, self._adj_pairs])
             inputs = [bins.pairs, self._pair_count, active_count, self._adj_pairs, self.adj_records]
             self._launch(self._kernels.reduce, 1, inputs)

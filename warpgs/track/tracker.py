@@ -59,6 +59,10 @@ class Tracker:
         self._moving = int((gaussians.foreground >= FOREGROUND).sum())
         self._foreground = self._particles.rows(0, self._moving)
         self._active = self._foreground if config.freeze_background else self._particles
+        self._drawn = self._particles
+        if config.freeze_background and device.is_cpu:
+            objective.hold(self._particles.rows(self._moving, count))
+            self._drawn = self._foreground
         self._gradients = Particles.zeros(len(self._active), device)
         self._last: Poses = (gaussians.means, gaussians.rotations_wxyz)
         self._before: Poses | None = None
@@ -142,7 +146,7 @@ class Tracker:
         self._adam.reset()
         recent: list[float] = []
         for step in range(step_count):
-            objective.accumulate(self._particles, views.take(), self._gradients)
+            objective.accumulate(self._drawn, views.take(), self._gradients)
             self._accumulate_priors()
             if step < rigid_steps:
                 rate = exponential_decay(step, rigid_steps, config.rigid.final_rate)
