@@ -90,7 +90,9 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         xx = wp.dot(rows[0], rows[0]) + low_pass
         xy = wp.dot(rows[0], rows[1])
         yy = wp.dot(rows[1], rows[1]) + low_pass
-        inverse = real(1.0) / (xx * yy - xy * xy)
+        # xx yy - xy^2 by Lagrange's identity: the difference loses all its digits where a splat is long and thin
+        across = wp.cross(rows[0], rows[1])
+        inverse = real(1.0) / (wp.dot(across, across) + low_pass * (xx + yy - low_pass))
         x = view.focal_px[0] * p[0] / p[2] + view.center_px[0] - real(0.5)
         y = view.focal_px[1] * p[1] / p[2] + view.center_px[1] - real(0.5)
 
