@@ -16,8 +16,8 @@ from warpgs.reconstruct.views import Views, for_each_camera
 MIN_SUPPORT = 2
 """Other cameras that must confirm a cell before its depth is used."""
 
-MAX_CONFLICT = 1
-"""Other cameras that may see through it."""
+CONFLICT_SHARE = 0.5
+"""Other cameras that may see through it, per camera that confirms it; 1 may in any case."""
 
 BORROWED_POINTS = 3
 """Confirmed points of other cameras that must fall into a cell before it borrows their depth."""
@@ -63,10 +63,10 @@ def complete_depths(
     stiffness = _stiffness(*excluded.shape[1:])
     support, conflict = agreement(views, inverse_depths, excluded, tolerance, device)
     for _ in range(ROUNDS):
-        known = (support >= MIN_SUPPORT) & (conflict <= MAX_CONFLICT) & ~excluded
+        known = (support >= MIN_SUPPORT) & _uncontested(support, conflict) & ~excluded
         if not known.any():
             break
-        inverse_depths = _solve(*_borrow(views, inverse_depths, known), stiffness)
+        inverse_depths = _solve(*_borrow(views, inverse_depths, known, tolerance), stiffness)
         support, conflict = agreement(views, inverse_depths, excluded, tolerance, device)
     return DepthMaps(inverse_depths, support, conflict, excluded)
 
@@ -77,7 +77,7 @@ def background_points(views: Views, maps: DepthMaps, max_points: int, clearance:
     Points that several cameras see through are left out, since they hang in the air, and so are those within
     ``clearance`` rig radii of a camera.
     """
-    kept = ~maps.excluded & (maps.conflict <= MAX_CONFLICT)
+    kept = ~maps.excluded & _uncontested(maps.support, maps.conflict)
     points, colors, sizes = _cell_points(views, maps.inverse_depths, kept)
     clear = cKDTree(views.centers).query(points)[0] > clearance
     points, colors, sizes = points[clear], colors[clear], sizes[clear]
@@ -154,8 +154,18 @@ def _solve(depths: np.ndarray, weights: np.ndarray, stiffness: sparse.csc_matrix
     return result
 
 
-def _borrow(views: Views, inverse_depths: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Depths with those of other cameras where a cell's own is not known, and the weight of each cell."""
+def _uncontested(support: np.ndarray, conflict: np.ndarray) -> np.ndarray:
+    """True where few cameras see through a cell's point."""
+    return conflict <= np.maximum(1.0, CONFLICT_SHARE * support)
+
+
+def _borrow(
+    views: Views, inverse_depths: np.ndarray, known: np.ndarray, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Depths with those of other cameras where a cell's own is not known, and the weight of each cell.
+
+    A cell borrows from the nearest surface that other cameras place in it: what they know behind it is hidden here.
+    """
     points, _, _ = _cell_points(views, inverse_depths, known)
     depths, weights = inverse_depths.copy(), known.astype(np.float32)
     rows, columns = known.shape[1:]
@@ -166,15 +176,30 @@ def _borrow(views: Views, inverse_depths: np.ndarray, known: np.ndarray) -> tupl
         wanted = np.flatnonzero(column >= 0)
         wanted = wanted[~known[c].ravel()[cell[wanted]]]
         cell, inverse = cell[wanted], 1.0 / depth[wanted]
-        order = np.lexsort((inverse, cell))
-        cells, start, count = np.unique(cell[order], return_index=True, return_counts=True)
-        middle = inverse[order][start + count // 2]
-        borrowed = count >= BORROWED_POINTS
-        depths[c].reshape(-1)[cells[borrowed]] = middle[borrowed]
-        weights[c].reshape(-1)[cells[borrowed]] = BORROWED_WEIGHT
+        cells, middle = _front_medians(cell, inverse, 2.0 * tolerance)
+        depths[c].reshape(-1)[cells] = middle
+        weights[c].reshape(-1)[cells] = BORROWED_WEIGHT
 
     for_each_camera(borrow_camera, len(views))
     return depths, weights
+
+
+def _front_medians(cell: np.ndarray, inverse: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """The cells that hold at least BORROWED_POINTS points, and the median inverse depth of each one's nearest surface.
+
+    The surface is at the BORROWED_POINTS-th nearest point, so that a few stray ones do not count, and ``reach`` deep.
+    """
+    order = np.lexsort((-inverse, cell))
+    cell, inverse = cell[order], inverse[order]
+    cells, start, count = np.unique(cell, return_index=True, return_counts=True)
+    enough = count >= BORROWED_POINTS
+    front = inverse[start[enough] + BORROWED_POINTS - 1]
+    owner = np.repeat(np.cumsum(enough) - 1, count)
+    inside = np.repeat(enough, count)
+    inside[inside] = np.abs(inverse[inside] - front[owner[inside]]) <= reach
+    depth = np.bincount(owner[inside], minlength=len(front))
+    first = np.concatenate([[0], np.cumsum(depth)[:-1]])
+    return cells[enough], inverse[inside][first + depth // 2]
 
 
 def _cell_points(

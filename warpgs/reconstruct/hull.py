@@ -150,10 +150,7 @@ class _Carver:
         self.focal_px = wp.array(_focal_px(views), dtype=float, device=device)
 
     def carve(self, root_edge: float, levels: int) -> tuple[np.ndarray, float]:
-        """Centers of the foreground cells in units of the cell's edge, shape [n, 3], float64; and that edge, rig radii.
-
-        Cells whose center is foreground; where there is none (thin things, large cells), those that contain some.
-        """
+        """Centers of the foreground cells in units of their edge, shape [n, 3], float64; and that edge, rig radii."""
         axis = np.arange(-ROOT_CELLS // 2, ROOT_CELLS // 2)
         cells = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
         edge = root_edge
@@ -162,8 +159,7 @@ class _Carver:
                 cells = (2 * cells[:, None] + OFFSETS[None]).reshape(-1, 3)
                 edge *= 0.5
             cells = cells[self._accepted(cells, edge, np.sqrt(0.75) * edge)]
-        centered = cells[self._accepted(cells, edge, 0.0)]
-        return (centered if len(centered) else cells) + 0.5, edge
+        return cells[self._accepted(cells, edge, 0.0)] + 0.5, edge
 
     def _accepted(self, cells: np.ndarray, edge: float, radius: float) -> np.ndarray:
         n = len(cells)
