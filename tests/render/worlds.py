@@ -70,6 +70,10 @@ class Driver:
             array.assign(world.parameters[name])
         return particles
 
+    def zeros(self, world: World, dtype: type = wp.float64) -> Particles:
+        """A gradient of all particles."""
+        return Particles.zeros(len(world.parameters["means"]), self.device, dtype)
+
     def views(self, world: World, dtype: type = wp.float64) -> wp.array:
         return upload_views([world.camera], NEAR, self.device, dtype)
 

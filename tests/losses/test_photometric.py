@@ -1,0 +1,177 @@
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import warp as wp
+
+from tests.reference.photometric import corrected, photometric, psnr
+from warpgs.losses.photometric import PhotometricLoss
+
+SIZES = [(1, 1), (3, 7), (17, 23), (3, 200), (300, 5), (12, 11)]  # height, width; 200 > one block of a row
+STEP = 1e-6
+CAMERA = 2
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A rendered image, what it should be, and the correction between them."""
+
+    image: np.ndarray
+    target: np.ndarray
+    weights: np.ndarray
+    log_gains: np.ndarray
+    offsets: np.ndarray
+
+    def loss(self) -> float:
+        return photometric(self.image, self.target, self.weights, self.log_gains[CAMERA], self.offsets[CAMERA])
+
+
+@dataclass(frozen=True)
+class Result:
+    value: float
+    psnr: float
+    adj_image: np.ndarray
+    adj_log_gains: np.ndarray
+    adj_offsets: np.ndarray
+
+
+def random_pictures(size: tuple[int, int], channels: int = 4, seed: int = 0) -> Pictures:
+    """Smooth and noisy parts; no pixel within 1e-3 of its target, where the derivative of |x| jumps."""
+    rng = np.random.default_rng([seed, *size])
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    waves = np.stack([0.5 + 0.4 * np.sin(0.3 * x + 0.2 * c * y + c) for c in range(channels)])
+    log_gains, offsets = 0.2 * rng.normal(size=(4, 3)), 0.1 * rng.normal(size=(4, 3))
+    image = waves + 0.15 * rng.normal(size=waves.shape)
+    target = np.clip(waves + 0.1 * rng.normal(size=waves.shape), 0.0, 1.0)
+    difference = corrected(image, log_gains[CAMERA], offsets[CAMERA]) - target
+    target -= np.where(np.abs(difference) < 2e-3, 0.01, 0.0)
+    assert np.abs(corrected(image, log_gains[CAMERA], offsets[CAMERA]) - target).min() > 1e-3
+    return Pictures(image, target, rng.uniform(0.5, 3.0, channels), log_gains, offsets)
+
+
+def evaluate(pictures: Pictures, device: str, dtype: type = wp.float64, loss: PhotometricLoss | None = None) -> Result:
+    def upload(array):
+        return wp.array(array, dtype=dtype, device=device)
+
+    shape = pictures.image.shape
+    loss = loss or PhotometricLoss(shape, device, dtype)
+    target, moments = upload(pictures.target), wp.zeros((2 * shape[0], *shape[1:]), dtype=dtype, device=device)
+    loss.prepare(target, moments)
+    log_gains, offsets = upload(pictures.log_gains), upload(pictures.offsets)
+    loss.evaluate(upload(pictures.image), target, moments, upload(pictures.weights), log_gains, offsets, CAMERA)
+    adj_log_gains, adj_offsets = wp.zeros_like(log_gains), wp.zeros_like(offsets)
+    loss.correction_backward(CAMERA, adj_log_gains, adj_offsets)
+    return Result(loss.value(), loss.psnr(), loss.adj_image.numpy().copy(), adj_log_gains.numpy(), adj_offsets.numpy())
+
+
+def slope(pictures: Pictures, name: str, direction: np.ndarray) -> float:
+    """Central difference of the oracle along ``direction`` of one input."""
+    here = getattr(pictures, name)
+    ahead = replace(pictures, **{name: here + STEP * direction}).loss()
+    behind = replace(pictures, **{name: here - STEP * direction}).loss()
+    return (ahead - behind) / (2.0 * STEP)
+
+
+@pytest.mark.parametrize("channels", [3, 4, 6])
+@pytest.mark.parametrize("size", SIZES)
+def test_loss_matches_oracle(size, channels, device):
+    pictures = random_pictures(size, channels)
+    result = evaluate(pictures, device)
+    np.testing.assert_allclose(result.value, pictures.loss(), rtol=1e-12)
+    expected = psnr(pictures.image, pictures.target, pictures.log_gains[CAMERA], pictures.offsets[CAMERA])
+    np.testing.assert_allclose(result.psnr, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("size", SIZES)
+def test_loss_gradient_by_the_image_matches_finite_differences(size, channels, device):
+    pictures = random_pictures(size, channels)
+    result = evaluate(pictures, device)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        direction = rng.normal(size=pictures.image.shape)
+        expected = slope(pictures, "image", direction)
+        np.testing.assert_allclose(np.sum(result.adj_image * direction), expected, rtol=1e-6, atol=1e-10)
+
+
+def test_loss_gradient_of_every_pixel_matches_finite_differences(device):
+    pictures = random_pictures((9, 13), 4)
+    result = evaluate(pictures, device)
+    pixels = np.eye(pictures.image.size).reshape(-1, *pictures.image.shape)
+    expected = np.reshape([slope(pictures, "image", pixel) for pixel in pixels[::7]], -1)
+    np.testing.assert_allclose(result.adj_image.ravel()[::7], expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_loss_gradient_by_the_color_correction_matches_finite_differences(size, device):
+    pictures = random_pictures(size)
+    result = evaluate(pictures, device)
+    for name, gradient in (("log_gains", result.adj_log_gains), ("offsets", result.adj_offsets)):
+        numbers = np.eye(12).reshape(12, 4, 3)
+        expected = np.reshape([slope(pictures, name, number) for number in numbers[6:9]], 3)
+        np.testing.assert_allclose(gradient[CAMERA], expected, rtol=1e-6, atol=1e-9)
+        assert not np.delete(gradient, CAMERA, axis=0).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_loss_in_float32_agrees_with_float64(size, device):
+    pictures = random_pictures(size)
+    wide, narrow = evaluate(pictures, device), evaluate(pictures, device, wp.float32)
+    np.testing.assert_allclose(narrow.value, wide.value, rtol=1e-5)
+    np.testing.assert_allclose(narrow.psnr, wide.psnr, rtol=1e-5)
+    for name in ("adj_image", "adj_log_gains", "adj_offsets"):
+        expected = getattr(wide, name)
+        assert np.linalg.norm(getattr(narrow, name) - expected) <= 1e-4 * np.linalg.norm(expected), name
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_loss_of_equal_pictures_is_zero_and_flat(level, device):
+    rng = np.random.default_rng(3)
+    for target in (np.full((4, 20, 30), level), rng.uniform(size=(4, 20, 30)) * level):
+        same = Pictures(target, target, np.ones(4), np.zeros((4, 3)), np.zeros((4, 3)))
+        result = evaluate(same, device)
+        assert abs(result.value) <= 1e-12
+        assert result.psnr == 120.0
+        assert np.abs(result.adj_image).max() <= 1e-12
+
+
+def test_loss_is_linear_in_the_weight_of_each_channel(device):
+    pictures = random_pictures((17, 23))
+    whole = evaluate(pictures, device)
+    ones = [evaluate(replace(pictures, weights=pictures.weights * row), device) for row in np.eye(4)]
+    np.testing.assert_allclose(sum(one.value for one in ones), whole.value, rtol=1e-12)
+    np.testing.assert_allclose(sum(one.adj_image for one in ones), whole.adj_image, atol=1e-15)
+    for channel, one in enumerate(ones):
+        assert not np.delete(one.adj_image, channel, axis=0).any()
+
+
+def test_loss_forgets_the_picture_before(device):
+    first, second = random_pictures((17, 23), seed=1), random_pictures((17, 23), seed=2)
+    loss = PhotometricLoss((4, 17, 23), device, wp.float64)
+    evaluate(first, device, loss=loss)
+    again, fresh = evaluate(second, device, loss=loss), evaluate(second, device)
+    assert again.value == fresh.value
+    np.testing.assert_array_equal(again.adj_image, fresh.adj_image)
+
+
+def test_correction_backward_adds_to_what_is_there(device):
+    pictures = random_pictures((17, 23))
+    once = evaluate(pictures, device)
+    loss = PhotometricLoss((4, 17, 23), device, wp.float64)
+    evaluate(pictures, device, loss=loss)
+    adj_log_gains = wp.array(np.ones((4, 3)), dtype=wp.float64, device=device)
+    adj_offsets = wp.array(np.ones((4, 3)), dtype=wp.float64, device=device)
+    for _ in range(2):
+        loss.correction_backward(CAMERA, adj_log_gains, adj_offsets)
+    np.testing.assert_allclose(adj_log_gains.numpy(), 1.0 + 2.0 * once.adj_log_gains, rtol=1e-12)
+    np.testing.assert_allclose(adj_offsets.numpy(), 1.0 + 2.0 * once.adj_offsets, rtol=1e-12)
+
+
+def test_loss_refuses_a_picture_of_another_size_or_type(device):
+    loss = PhotometricLoss((4, 8, 9), device)
+    moments = wp.zeros((8, 8, 9), dtype=float, device=device)
+    with pytest.raises(ValueError, match=r"target: expected shape \[4, 8, 9\], got \[4, 9, 8\]"):
+        loss.prepare(wp.zeros((4, 9, 8), dtype=float, device=device), moments)
+    with pytest.raises(TypeError, match=r"target: expected a wp\.array of float32"):
+        loss.prepare(wp.zeros((4, 8, 9), dtype=wp.float64, device=device), moments)
