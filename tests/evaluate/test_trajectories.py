@@ -211,7 +211,7 @@ def test_unassigned_track_counts_as_lost_and_is_not_dropped():
     points[:, 2] += 1.0  # 1 m from a particle of 10 cm
     result = score_in_space(make_tracks(means), make_truth(points))
     assert (result.count, result.unassigned) == (3, 1)
-    assert result.mte_mean == np.inf
+    assert result.mte_mean == np.inf and result.mte_mean_carried == 0.0
     assert result.mte_median == 0.0
     assert result.delta == pytest.approx(2 / 3) and result.survival == pytest.approx(2 / 3)
     assert result.rotation_mean_deg == pytest.approx(60.0)

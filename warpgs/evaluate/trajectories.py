@@ -40,6 +40,8 @@ class TrackScore:
     """Tracks that no particle carries; they count as lost in every figure below."""
     mte_mean: float
     """Mean over tracks of each track's median distance over time [m, or px of 256]."""
+    mte_mean_carried: float
+    """The same over the tracks that a particle carries: how large the error is where ``mte_mean`` is infinite."""
     mte_median: float
     """Median over all (track, instant) [m, or px of 256]."""
     delta: float
@@ -187,11 +189,13 @@ def score(errors: Sequence[TrackErrors], thresholds: Sequence[float], lost_beyon
     turns = [track for part in errors if part.rotation_deg is not None for track in part.rotation_deg.T]
     known = [track[~np.isnan(track)] for track in tracks]
     counted = [track for track in known if track.size]
+    medians = [_median(track) for track in counted]
     everything = np.concatenate(counted) if counted else np.empty(0)
     return TrackScore(
         count=len(tracks),
         unassigned=len(assigned) - int(np.sum(assigned)),
-        mte_mean=_mean([_median(track) for track in counted]),
+        mte_mean=_mean(medians),
+        mte_mean_carried=_mean([median for median in medians if median < np.inf]),
         mte_median=_median(everything),
         delta=_mean([_mean(everything <= threshold) for threshold in thresholds]),
         survival=_mean([_survival(track, lost_beyond) for track in counted]),
