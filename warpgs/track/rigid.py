@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import scipy.cluster.vq
 import warp as wp
@@ -84,13 +86,8 @@ class Clusters:
             device: Where the particles live.
             seed: Of the clustering.
         """
-        count = min(config.clusters, len(means))
-        _, labels = scipy.cluster.vq.kmeans2(
-            means.astype(np.float64), count, minit="++", rng=np.random.default_rng([seed, 2])
-        )
-        self._used, labels = np.unique(labels, return_inverse=True)
-        self.labels = labels.astype(np.int32)
-        self.count = len(self._used)
+        self.labels = _kmeans(means.astype(np.float64), config.clusters, np.random.default_rng([seed, 2]))
+        self.count = int(self.labels.max()) + 1
         self.device = device
         self._device_labels = wp.array(self.labels, dtype=int, device=device)
         self._centers = wp.zeros(self.count, dtype=wp.vec3, device=device)
@@ -107,7 +104,13 @@ class Clusters:
         self._adam.reset()
 
     def step(self, foreground: Particles, gradients: Particles, rate_scale: float) -> None:
-        """Move every cluster by one Adam step on the summed gradients of its particles, which are set to zero."""
+        """Move every cluster by one Adam step on the summed gradients of its particles.
+
+        Args:
+            foreground: The particles that were clustered; updated.
+            gradients: Of these, and of others that may follow; all set to zero.
+            rate_scale: Multiplies both rates.
+        """
         motion, adj = self._motion, self._adj_motion
         inputs = [foreground.means, foreground.rotations, gradients.means, gradients.rotations]
         inputs += [self._device_labels, self._centers]
@@ -125,3 +128,12 @@ class Clusters:
         """The rigid motion of every cluster between two timesteps, shape [count, 4, 4]."""
         members = [np.flatnonzero(self.labels == cluster) for cluster in range(self.count)]
         return np.stack([fit_rigid(means_from[rows], means_to[rows]) for rows in members])
+
+
+def _kmeans(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Label of each point, shape [n], int32; every label from 0 up is used, and there are at most ``count``."""
+    count = min(count, len(np.unique(points, axis=0)))  # coincident points cannot seed different clusters
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "One of the clusters is empty")  # its label is closed up below
+        _, labels = scipy.cluster.vq.kmeans2(points, count, minit="++", rng=random)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)

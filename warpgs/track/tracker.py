@@ -124,13 +124,15 @@ class Tracker:
         prediction = self._config.prediction
         if self._before is None or prediction == "none" or not self._moving:
             return self._last
+        # frozen particles stay bit for bit: renormalizing a quaternion may change its last digit
+        count = self._moving if prediction == "rigid" else len(self._active)
+        before, last = ((poses[0][:count], poses[1][:count]) for poses in (self._before, self._last))
         if prediction == "linear":
-            return predict_linear(self._before, self._last)
-        moving = slice(0, self._moving)
-        before, last = ((poses[0][moving], poses[1][moving]) for poses in (self._before, self._last))
-        predicted = predict_rigid(before, last, self._clusters)
+            predicted = predict_linear(before, last)
+        else:
+            predicted = predict_rigid(before, last, self._clusters)
         return tuple(
-            np.concatenate([moved, held[self._moving :]]).astype(np.float32)
+            np.concatenate([moved, held[count:]]).astype(np.float32)
             for moved, held in zip(predicted, self._last, strict=True)
         )
 
@@ -150,7 +152,7 @@ class Tracker:
             self._accumulate_priors()
             if step < rigid_steps:
                 rate = exponential_decay(step, rigid_steps, config.rigid.final_rate)
-                self._clusters.step(self._foreground, self._gradients.rows(0, self._moving), rate)
+                self._clusters.step(self._foreground, self._gradients, rate)
             else:
                 rate = exponential_decay(step - rigid_steps, config.free.steps, config.free.final_rate)
                 self._adam.step(self._gradients.named(), rate)
