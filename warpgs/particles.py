@@ -84,6 +84,8 @@ class Particles:
 
     def rows(self, start: int, stop: int) -> Particles:
         """A view of particles ``start`` to ``stop``; shares memory."""
+        if start == stop:  # Warp refuses an empty slice at the end of an array
+            return Particles.zeros(0, self.device, self.dtype)
         return Particles(*(array[start:stop] for array in self.named().values()))
 
     def zero_(self) -> None:

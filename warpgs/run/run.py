@@ -336,7 +336,8 @@ class Run:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
             try:
                 entry = json.loads(line)
-                log[int(entry.pop("timestep"))] = {name: float(value) for name, value in entry.items()}
+                timestep = int(entry.pop("timestep"))
+                log[timestep] = {name: float(value) for name, value in entry.items()}
             except (ValueError, TypeError, AttributeError, KeyError):
                 logger.warning("%s: left out a line that is no log entry", path)
         return {timestep: log[timestep] for timestep in timesteps if timestep in log}
