@@ -1,0 +1,124 @@
+"""Every kernel compiles to PTX for the GPUs that are supported, without a GPU.
+
+The kernels are read off the sources, so that a new one cannot be forgotten, and compiled as one module: the headers,
+which take most of the time of a small module, are then read once per architecture.
+"""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import warp as wp
+
+import scenes
+import usd_export
+import warpgs
+
+ARCHITECTURES = (75, 86, 90)
+FACTORY_ARGUMENTS = {
+    ("dtype",): [(wp.float32,)],
+    # color and mask, both shares of the mask, all that can be drawn
+    ("dtype", "channels"): [(wp.float32, 4), (wp.float32, 5), (wp.float32, 6)],
+}
+"""What factories of kernels are called with, by the names of their parameters."""
+
+CPU_ONLY = {
+    # strips of eight pixels in clang vector types, which nvcc does not have; composite_cuda.py holds their twins
+    ("warpgs.render.composite_cpu", "composite_kernel"),
+    ("warpgs.render.composite_cpu", "composite_adjoint_kernel"),
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A kernel as it stands in a source file."""
+
+    module: str
+    name: str
+    factory: str | None
+    """The function that makes it; None at the top of the file."""
+
+
+def modules() -> Iterator[ModuleType]:
+    for package in (warpgs, scenes, usd_export):
+        yield package
+        for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            yield importlib.import_module(info.name)
+
+
+def is_kernel(node: ast.AST) -> bool:
+    """Decorated with wp.kernel or wp.kernel(...)."""
+    decorators = [d.func if isinstance(d, ast.Call) else d for d in getattr(node, "decorator_list", [])]
+    return any(ast.unparse(decorator).split(".")[-1] == "kernel" for decorator in decorators)
+
+
+def written_in(module: ModuleType) -> Iterator[Written]:
+    for outer in ast.parse(Path(module.__file__).read_text()).body:
+        if is_kernel(outer):
+            yield Written(module.__name__, outer.name, None)
+        else:
+            for node in ast.walk(outer):
+                if is_kernel(node):
+                    yield Written(module.__name__, node.name, outer.name)
+
+
+WRITTEN = sorted({kernel for module in modules() for kernel in written_in(module)}, key=str)
+
+
+def made_by(factory) -> Iterator[wp.Kernel]:
+    """The kernels that a factory returns, alone or in a namespace, for each set of its arguments."""
+    for arguments in FACTORY_ARGUMENTS[tuple(inspect.signature(factory).parameters)]:
+        product = factory(*arguments)
+        for value in vars(product).values() if isinstance(product, SimpleNamespace) else [product]:
+            if isinstance(value, wp.Kernel):
+                yield value
+
+
+def instances(written: Written) -> list[wp.Kernel]:
+    """The kernels that a definition makes."""
+    module = importlib.import_module(written.module)
+    if written.factory is None:
+        return [getattr(module, written.name)]
+    return [kernel for kernel in made_by(getattr(module, written.factory)) if kernel.func.__name__ == written.name]
+
+
+def test_kernels_are_found_in_the_sources():
+    assert len(WRITTEN) > 40
+    assert {(kernel.module, kernel.name) for kernel in WRITTEN} >= CPU_ONLY
+
+
+@pytest.mark.parametrize("written", WRITTEN, ids=lambda kernel: f"{kernel.module}.{kernel.name}")
+def test_kernel_can_be_made_for_cuda(written):
+    """A factory with other parameters wants a line in FACTORY_ARGUMENTS; a generic kernel could not be compiled."""
+    kernels = instances(written)
+    assert kernels
+    assert not any(kernel.is_generic for kernel in kernels)
+
+
+@pytest.fixture(scope="module")
+def everything() -> wp.Module:
+    """All kernels but those of the CPU, under names of their own."""
+    module = wp.Module("every_kernel")
+    module.options["optimization_level"] = 1  # half the time of the default, and the same code is accepted
+    for written in WRITTEN:
+        if (written.module, written.name) in CPU_ONLY:
+            continue
+        for i, kernel in enumerate(instances(written)):
+            key = f"{written.module}.{written.name}.{i}".replace(".", "_")
+            wp.Kernel(kernel.func, key=key, module=module, options=kernel.options, source=kernel.adj.source)
+    return module
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles_to_ptx(architecture, everything, tmp_path):
+    [path] = wp.compile_aot_module(everything, arch=architecture, use_ptx=True, module_dir=tmp_path)
+    ptx = path.read_text()
+    assert f".target sm_{architecture}" in ptx
+    missing = [key for key in everything.kernels if f".entry {key}_" not in ptx]
+    assert not missing
