@@ -65,11 +65,11 @@ def test_predict_rigid_does_not_care_which_sign_was_stored_before():
 
 
 def test_predict_rigid_of_one_particle_continues_its_path():
-    point = np.array([[1.0, 2.0, 3.0]])
+    point, shift = np.array([[1.0, 2.0, 3.0]]), np.array([0.0, 0.1, 0.0])
     rotation = np.array([[0.5, 0.5, 0.5, 0.5]])
     clusters = clusters_of(point, 5)
-    predicted = predict_rigid((point, rotation), (point + [0.0, 0.1, 0.0], rotation), clusters)
-    np.testing.assert_allclose(predicted[0], point + [0.0, 0.2, 0.0], rtol=0.0, atol=1e-12)
+    predicted = predict_rigid((point, rotation), (point + shift, rotation), clusters)
+    np.testing.assert_allclose(predicted[0], point + 2.0 * shift, rtol=0.0, atol=1e-12)
     np.testing.assert_allclose(predicted[1], rotation, rtol=0.0, atol=1e-12)
 
 

@@ -130,8 +130,8 @@ def test_step_goes_against_the_force_and_clears_it(device):
     clusters.begin(means)
     gradients.means.assign([[5.0, 0.0, 0.0], [-2.0, 0.0, 0.0]])  # net force along x, torque about -z
     clusters.step(foreground, gradients, 0.5)
-    turned = Rotation.from_rotvec([0.0, 0.0, 0.05]).apply(means)
-    np.testing.assert_allclose(foreground.means.numpy(), turned + [-0.005, 0.0, 0.0], rtol=0.0, atol=1e-6)
+    expected = Rotation.from_rotvec([0.0, 0.0, 0.05]).apply(means) - np.array([0.005, 0.0, 0.0])
+    np.testing.assert_allclose(foreground.means.numpy(), expected, rtol=0.0, atol=1e-6)
     assert all(not array.numpy().any() for array in gradients.named().values())
 
 
@@ -150,12 +150,12 @@ def test_begin_forgets_the_last_timestep(device):
 
 
 def test_motions_are_those_between_the_timesteps():
-    means, rotations = poses()
+    means, _ = poses()
     clusters = make_clusters(means, CLUSTERS)
-    turn = Rotation.from_rotvec([0.3, 0.1, -0.2])
-    motions = clusters.motions(means, turn.apply(means) + [1.0, 2.0, 3.0])
+    turn, shift = Rotation.from_rotvec([0.3, 0.1, -0.2]), np.array([1.0, 2.0, 3.0])
+    motions = clusters.motions(means, turn.apply(means) + shift)
     expected = np.eye(4)
-    expected[:3, :3], expected[:3, 3] = turn.as_matrix(), [1.0, 2.0, 3.0]
+    expected[:3, :3], expected[:3, 3] = turn.as_matrix(), shift
     np.testing.assert_allclose(motions, np.tile(expected, (clusters.count, 1, 1)), rtol=0.0, atol=1e-9)
 
 
