@@ -126,6 +126,23 @@ def test_track_refuses_no_timesteps(recording):
         next(track(recording, QUICK, timesteps=range(0)))
 
 
+def test_track_refuses_cameras_that_come_and_go(recording):
+    first, second, third = recording.shots
+    swapped = replace(second, cameras=(second.cameras[1], second.cameras[0], *second.cameras[2:]))
+    broken = replace(recording, shots=(first, swapped, third))
+    with pytest.raises(ValueError, match=r"^recording: training cameras of timestep 1: expected those of timestep 0"):
+        next(track(broken, QUICK))
+
+
+def test_track_refuses_a_single_camera(recording):
+    alone = tuple(
+        replace(shot, cameras=shot.cameras[:1], images=shot.images[:1], masks=shot.masks[:1])
+        for shot in recording.shots
+    )
+    with pytest.raises(ValueError, match=r"^training cameras: expected at least two, at different places, got 1; "):
+        next(track(replace(recording, shots=alone), QUICK))
+
+
 @pytest.fixture(scope="module")
 def source() -> SyntheticScene:
     return tiny_scene()

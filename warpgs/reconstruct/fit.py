@@ -64,7 +64,7 @@ def reconstruct(
     adj_corrections = {name: wp.zeros_like(array) for name, array in corrections.items()}
     correction_adam = Adam(corrections, dict.fromkeys(corrections, correction_rate))
 
-    views = ViewOrder(len(objective.cameras), config.views_per_step, seed, 0)
+    views = ViewOrder(len(objective.cameras), objective.views_per_step, seed, 0)
     random = np.random.default_rng([seed, 0, 1])
     for step in range(1, config.steps + 1):
         objective.accumulate(fit.particles, views.take(), fit.gradients, *adj_corrections.values())
@@ -93,7 +93,7 @@ def _densify(
     if not plan.every or step > plan.stop:
         return
     # the published threshold is meant for a color loss of weight 1 and one view
-    scale = config.views_per_step / config.image_weight
+    scale = objective.views_per_step / config.image_weight
     for rasterizer in objective.rasterizers():
         fit.screen_gradients.add(rasterizer, scale)
     if step == plan.reset_opacity_at:

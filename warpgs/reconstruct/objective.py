@@ -14,6 +14,7 @@ import numpy as np
 import warp as wp
 from PIL import Image
 
+from warpgs.checks import refuse
 from warpgs.losses import PhotometricLoss
 from warpgs.math.pinhole import upload_views
 from warpgs.particles import Particles, add_particles
@@ -25,8 +26,14 @@ NEAR_RADII = 0.02
 
 
 def scene_radius(cameras: Sequence[Camera]) -> float:
-    """1.1 times the largest distance of a camera center from their mean [m], as in the 3DGS family."""
-    centers = np.array([camera.center_world for camera in cameras])
+    """1.1 times the largest distance of a camera center from their mean [m], as in the 3DGS family.
+
+    Raises:
+        ValueError: fewer than two places, which leave the scene without a unit of length.
+    """
+    centers = np.array([camera.center_world for camera in cameras]).reshape(-1, 3)
+    if (centers == centers[:1]).all():
+        refuse("training cameras", "at least two, at different places", len(centers), "add views of the scene")
     return 1.1 * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
 
 
@@ -67,7 +74,7 @@ class Objective:
 
         Args:
             weights: Of the color and of the mask loss, each the mean over its channels.
-            views_per_step: How many views every ``accumulate`` takes.
+            views_per_step: How many views every ``accumulate`` takes; all of them where a frame has fewer.
             device: Where the particles live.
             executor: Runs the views of a step at the same time on the CPU.
             image_scale: Pictures are resampled by this factor before they are fitted.
@@ -80,7 +87,7 @@ class Objective:
         image_weight, mask_weight = weights
         # the protocol's mask picture has three channels, one of which is always right
         mask_weights = [mask_weight / 3.0] * 2 if with_background else [mask_weight]
-        self._weights = np.array([image_weight / 3.0] * 3 + mask_weights) / views_per_step
+        self._weights = np.array([image_weight / 3.0] * 3 + mask_weights)
         self._views_per_step = views_per_step
         self._executor = executor
         self._image_scale = image_scale
@@ -101,7 +108,9 @@ class Objective:
         self.cameras = cameras
         self.near = NEAR_RADII * scene_radius(frame.cameras)
         self.views = upload_views(self.cameras, self.near, self.device)
-        self._device_weights.assign(self._weights * ([1] * 3 + [float(frame.masks is not None)] * (self.channels - 3)))
+        weights = self._weights / self.views_per_step
+        weights[3:] *= frame.masks is not None
+        self._device_weights.assign(weights)
         if not self.targets:
             neutral = np.zeros((len(self.cameras), 3), np.float32)
             log_gains, offsets = self._corrections or (neutral, neutral)
@@ -109,6 +118,11 @@ class Objective:
             self.offsets = wp.array(offsets, dtype=float, device=self.device)
         pictures = self._map(lambda i: self._planar(frame, i), range(len(self.cameras)))
         self.targets = [self._target(picture) for picture in pictures]
+
+    @property
+    def views_per_step(self) -> int:
+        """Views of every step: as many as asked for, or all cameras where there are fewer."""
+        return min(self._views_per_step, len(self.cameras))
 
     def hold(self, particles: Particles) -> None:
         """Let these particles stay as they are and be seen behind and between those of ``accumulate``.
@@ -139,7 +153,6 @@ class Objective:
             self._worker(slot, self.cameras[view], len(particles), len(gradients))
             for slot, view in enumerate(view_indices)
         ]
-        self._last = workers
 
         def run(slot: int) -> None:
             worker, view = workers[slot], view_indices[slot]
@@ -151,7 +164,12 @@ class Objective:
             )  # fmt: skip
             worker.rasterizer.backward(particles, self.views, view, worker.loss.adj_image, worker.gradients)
 
-        self._map(run, range(len(workers)))
+        if self._last:
+            self._map(run, range(len(workers)))
+        else:  # the first step loads kernels, which Warp must not do from two threads at once
+            for slot in range(len(workers)):
+                run(slot)
+        self._last = workers
         for worker, view in zip(workers, view_indices, strict=True):
             add_particles(worker.gradients, gradients)
             if adj_log_gains is not None and adj_offsets is not None:

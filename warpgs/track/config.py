@@ -28,6 +28,11 @@ class RigidConfig:
     final_rate: float = 0.1
     """Both rates decay to this share."""
 
+    def __post_init__(self) -> None:
+        for name in ("clusters", "steps", "first_steps"):
+            if getattr(self, name) < 0:
+                refuse(f"follow.rigid.{name}", "0 or more", getattr(self, name))
+
 
 @dataclass(frozen=True)
 class FreeConfig:
@@ -42,6 +47,10 @@ class FreeConfig:
     """Adam rate of the quaternions; five times the published one."""
     final_rate: float = 0.1
     """Both rates decay to this share."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            refuse("follow.free.steps", "at least 1", self.steps)
 
 
 @dataclass(frozen=True)

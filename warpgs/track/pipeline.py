@@ -61,6 +61,7 @@ def track(
         ValueError: broken calibration, pictures or cloud, or timesteps that differ from those of ``run``.
     """
     wanted = _wanted(scene, run, timesteps)
+    _check_cameras(scene, wanted)
     done = len(run.completed) if run is not None else 0
     device = pick_device(config.device)
     engine = _Engine(config, device, make_executor(device, config.threads), scene_radius(scene.cameras("train")))
@@ -153,6 +154,15 @@ def _wanted(scene: Scene, run: Run | None, timesteps: range | None) -> tuple[int
     if not wanted:
         refuse("timesteps", "at least one", "none")
     return wanted
+
+
+def _check_cameras(scene: Scene, timesteps: Sequence[int]) -> None:
+    """Refuse training cameras that come and go: color corrections belong to those of the first timestep."""
+    first, *later = ([camera.name for camera in scene.cameras("train", timestep)] for timestep in timesteps)
+    for timestep, names in zip(timesteps[1:], later, strict=True):
+        if names != first:
+            what = f"{scene.name}: training cameras of timestep {timestep}"
+            refuse(what, f"those of timestep {timesteps[0]}, {first}", names, "leave out those that come and go")
 
 
 def _frames(scene: Scene, timesteps: Sequence[int]) -> Iterator[Frame]:

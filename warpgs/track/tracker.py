@@ -139,7 +139,7 @@ class Tracker:
     def _optimize(self, timestep: int, progress: Progress | None) -> float:
         """Both stages; returns the mean PSNR of the last steps."""
         config, objective = self._config, self._objective
-        views = ViewOrder(len(objective.cameras), config.views_per_step, self._seed, timestep)
+        views = ViewOrder(len(objective.cameras), objective.views_per_step, self._seed, timestep)
         rigid_steps = 0
         if self._clusters is not None:
             rigid_steps = config.rigid.steps if self._before is not None else config.rigid.first_steps
