@@ -81,11 +81,10 @@ def quick_scene(name: str) -> Scene:
 def quick_config() -> TrackConfig:
     """The same stages, few steps."""
     fast = PRESETS["fast"]
-    densify = replace(fast.reconstruct.densify, start=20, stop=100, every=40)
     rigid = replace(fast.follow.rigid, clusters=20, steps=20, first_steps=60)
     return replace(
         fast,
-        reconstruct=replace(fast.reconstruct, steps=150, densify=densify),
+        reconstruct=replace(fast.reconstruct, steps=150),
         follow=replace(fast.follow, rigid=rigid, free=replace(fast.follow.free, steps=20)),
     )
 

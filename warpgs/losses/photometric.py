@@ -44,15 +44,22 @@ auto blur_block = [&](const Real (&in)[MAPS][BLOCK + 2 * RADIUS], Real* out, int
 """
 
 _COLUMN_BLURS = """
-// out[m] = vertical blur of in[m] over one block of a row
+// out[m] = vertical blur of in[m] over one block of a row; taps outside the image weigh nothing
+Real taps[TAPS];
+size_t lines[TAPS];
+for (int k = 0; k < TAPS; k++) {
+    const int from = y + k - RADIUS;
+    const bool inside = from >= 0 && from < height;
+    taps[k] = inside ? window[k] : (Real)0;
+    lines[k] = (size_t)channel * plane + (size_t)(inside ? from : y) * width;
+}
 auto blur_columns = [&](const Real* in, Real (&out)[MAPS][BLOCK], int x0, int n) {
     for (int m = 0; m < MAPS; m++) {
-        for (int x = 0; x < n; x++) out[m][x] = 0;
-        for (int k = 0; k < TAPS; k++) {
-            const int from = y + k - RADIUS;
-            if (from < 0 || from >= height) continue;
-            const Real* line = in + m * map + (size_t)channel * plane + (size_t)from * width + x0;
-            for (int x = 0; x < n; x++) out[m][x] += window[k] * line[x];
+        const Real* at_map = in + m * map + x0;
+        for (int x = 0; x < n; x++) {
+            Real sum = 0;
+            for (int k = 0; k < TAPS; k++) sum += taps[k] * at_map[lines[k] + x];
+            out[m][x] = sum;
         }
     }
 };

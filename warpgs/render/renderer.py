@@ -13,6 +13,8 @@ from warpgs.render.project import CHANNELS
 from warpgs.render.rasterizer import Rasterizer
 from warpgs.types import Camera, Gaussians
 
+NEAR_SHARE = 0.08
+"""Default near plane, as a share of the distance to the median particle: skips what a lens would have in its face."""
 BANDS = 8
 """Bands of tiles per picture: enough to keep the cores of a laptop busy."""
 
@@ -52,7 +54,7 @@ class Renderer:
         """
         if near is None:
             center = np.median(gaussians.means, axis=0) if len(gaussians) else np.zeros(3)
-            near = 0.01 * float(np.linalg.norm(camera.center_world - center)) + 1e-6
+            near = NEAR_SHARE * float(np.linalg.norm(camera.center_world - center)) + 1e-6
         rasterizer = self._rasterizer_for(len(gaussians), camera)
         particles = Particles.upload(gaussians, self._device)
         rasterizer.render(particles, upload_views([camera], near, self._device), 0)

@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 MARKER = "warpgs-run-1"
 """Value of ``format``: the kind of folder and the version of its layout."""
 
+INDIFFERENT = ("config.threads",)
+"""What may differ when a run is resumed: it changes nothing but the time."""
+
 Manifest = dict[str, Any]
 """JSON values: format, warpgs_version, scene, fps, timesteps [start, stop, step], source_from_world, config."""
 
@@ -96,9 +99,10 @@ def _check_manifest(file: Path, manifest: Manifest) -> None:
 def check_same(file: Path, asked: Manifest, stored: Manifest) -> None:
     """Refuse to go on with something else than ``file`` stores, naming the first difference."""
     for name, wanted, found in _differences("", asked, stored):
-        if (
-            name == "warpgs_version"
-        ):  # the same settings may still mean the same; bits are only promised within a version
+        if name in INDIFFERENT:
+            continue
+        # the same settings may still mean the same; bits are only promised within a version
+        if name == "warpgs_version":
             logger.warning("%s: stored by warpgs %s, going on with %s", file, found, wanted)
         else:
             remedy = "resume with the stored one, or start again with --overwrite"
