@@ -58,3 +58,9 @@ def test_upload_views_keeps_the_clamp_of_a_resized_camera(device):
     camera = random_camera(1)
     views = upload_views([camera, camera.resized(160, 90)], 0.1, device, wp.float64).numpy()
     np.testing.assert_allclose(views["tangent_limit"][0], views["tangent_limit"][1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("near", [0.0, -1.0, np.nan, np.inf])
+def test_upload_views_refuses_a_near_plane_in_or_behind_the_camera(near, device):
+    with pytest.raises(ValueError, match=rf"near: expected a distance > 0 \[m\], got {near}"):
+        upload_views([random_camera(1)], near, device)

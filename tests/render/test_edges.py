@@ -83,6 +83,24 @@ def test_hidden_particles_receive_no_gradient_from_an_earlier_view(driver):
     assert not seen and not any(array.numpy().any() for array in gradients.named().values())
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["means", "rotations", "log_scales", "opacity_logits"])
+def test_a_broken_particle_harms_no_other(name, value, driver):
+    world = upright()
+    broken = world.parameters[name].copy()
+    broken.flat[0] = value
+    adj_image = np.ones((6, world.camera.height, world.camera.width))
+    gradients = driver.gradients(world.with_parameters(**{name: broken}), adj_image, dtype=wp.float32)
+    assert all(np.isfinite(array).all() for array in gradients.values())
+    picture = driver.render(world.with_parameters(**{name: broken}), dtype=wp.float32).image.numpy()
+    assert np.isfinite(picture).all()
+    if np.isnan(value):
+        faint = world.parameters["opacity_logits"].copy()
+        faint[0] = -50.0
+        without = driver.render(world.with_parameters(opacity_logits=faint), dtype=wp.float32)
+        np.testing.assert_array_equal(picture, without.image.numpy())
+
+
 @DTYPES
 @pytest.mark.parametrize("logit", [20.0, 100.0])
 def test_an_opaque_particle_is_cut_to_0_99(logit, dtype, driver):

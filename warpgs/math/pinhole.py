@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import warp as wp
 
+from warpgs.checks import refuse
 from warpgs.types import Camera
 
 LOW_PASS_PX2 = 0.3
@@ -42,13 +43,15 @@ def upload_views(cameras: Sequence[Camera], near: float, device: wp.DeviceLike, 
 
     Args:
         cameras: Pinhole cameras, c of them.
-        near: Distance of the near plane from the optical center [m].
+        near: Distance of the near plane from the optical center [m], > 0.
         device: Where the views go.
         dtype: wp.float32 or wp.float64.
 
     Returns:
         Array of ``view_struct(dtype)``, shape [c].
     """
+    if not 0.0 < near < np.inf:
+        refuse("near", "a distance > 0 [m]", near)
     struct = view_struct(dtype)
     views = []
     for camera in cameras:

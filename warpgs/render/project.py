@@ -103,6 +103,9 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
             return
         half_width = wp.sqrt(radius2 * xx)
         half_height = wp.sqrt(radius2 * yy)
+        # a particle that is not finite is not drawn: its NaN would reach the gradients of all others in its tiles
+        if not wp.isfinite(x + y + half_width + half_height + inverse + real(1.0) / wp.length(rotations[i])):
+            return
         if x + half_width < real(0.0) or x - half_width > real(view.width - 1):
             return
         if y + half_height < real(0.0) or y - half_height > real(view.height - 1):
