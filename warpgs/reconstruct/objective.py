@@ -21,8 +21,9 @@ from warpgs.particles import Particles, add_particles
 from warpgs.render import Backdrop, Rasterizer
 from warpgs.types import Camera, Frame
 
-NEAR_RADII = 0.02
-"""Near plane in scene radii: a camera of a dome looks at things many times farther away."""
+NEAR_RADII = 0.08
+"""Near plane in scene radii. The cameras of a dome sit in its wall: Gaussians of the wall a hand's breadth before a
+lens would blank its picture (basketball, held-out cameras: 17.5 dB at 0.01, 27.9 dB from 0.06 to 0.1)."""
 
 
 def scene_radius(cameras: Sequence[Camera]) -> float:
