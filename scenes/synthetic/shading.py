@@ -6,9 +6,9 @@ import warp as wp
 
 LIGHT = wp.constant(wp.normalize(wp.vec3(0.45, -0.3, 0.85)))
 """Direction to the light, infinitely far away, world frame."""
-AMBIENT = wp.constant(0.8)
+AMBIENT = wp.constant(0.84)
 """Light from everywhere, as in a capture studio; what a surface turned away from the light receives."""
-DIRECT = wp.constant(0.22)
+DIRECT = wp.constant(0.18)
 """Light from ``LIGHT`` on a surface that faces it."""
 SHADOW = wp.constant(0.6)
 """Share of the direct light that a cast shadow takes away."""
