@@ -1,0 +1,179 @@
+"""The first timestep, on pictures that Gaussians can match exactly: they are pictures of Gaussians."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import warp as wp
+
+from tests.reconstruct.room import BALL_CENTER, BALL_RADIUS, ring_of_cameras, texture
+from warpgs.particles import logit
+from warpgs.reconstruct.config import DensifyConfig, Rates, ReconstructConfig
+from warpgs.reconstruct.fit import reconstruct
+from warpgs.reconstruct.objective import NEAR_RADII, Objective, scene_radius
+from warpgs.render.renderer import Renderer
+from warpgs.types import Frame, Gaussians
+
+BALL, WALL = 200, 700
+STILL = Rates(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+FIXED_NUMBER = DensifyConfig(every=0)
+GAINS = np.random.default_rng(4).normal(0.2, 0.15, (6, 3))
+"""Logarithms of what each camera does to colors; their mean is not neutral."""
+
+
+@pytest.fixture(scope="module")
+def truth() -> Gaussians:
+    """A ball of moving particles within a closed shell of others, opaque; foreground and background interleaved."""
+    rng = np.random.default_rng(0)
+    count = BALL + WALL
+    directions = rng.normal(size=(count, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    moving = rng.permutation(np.arange(count) < BALL)
+    means = BALL_CENTER + directions * np.where(moving, BALL_RADIUS, 4.0)[:, None]
+    return Gaussians(
+        means=means.astype(np.float32),
+        rotations_wxyz=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+        log_scales=np.log(np.where(moving, 0.07, 0.5))[:, None].repeat(3, axis=1).astype(np.float32),
+        colors=(0.6 * np.clip(texture(means), 0.1, 0.9)).astype(np.float32),
+        opacity_logits=np.full(count, 3.0, np.float32),
+        foreground=np.where(moving, 0.95, 0.05).astype(np.float32),
+    )
+
+
+def pictures_of(gaussians: Gaussians, log_gains: np.ndarray) -> Frame:
+    """What cameras of these gains see."""
+    cameras, renderer = ring_of_cameras(len(log_gains), 64, 36), Renderer("cpu", threads=1)
+    views = [renderer.view(gaussians, camera, near=NEAR_RADII * scene_radius(cameras)) for camera in cameras]
+
+    def stored(plane: np.ndarray) -> np.ndarray:
+        assert plane.max() <= 1.0
+        return np.round(255.0 * plane).astype(np.uint8)
+
+    images = tuple(stored(view.color * np.exp(gain)) for view, gain in zip(views, log_gains, strict=True))
+    return Frame(0, 0.0, cameras, images, tuple(stored(view.foreground) for view in views))
+
+
+@pytest.fixture(scope="module")
+def frame(truth) -> Frame:
+    return pictures_of(truth, np.zeros((6, 3)))
+
+
+def objective_of(frame: Frame, views_per_step: int = 2) -> Objective:
+    objective = Objective((3.0, 3.0), views_per_step=views_per_step, device=wp.get_device("cpu"), executor=None)
+    objective.load(frame)
+    return objective
+
+
+def fit(start: Gaussians, frame: Frame, config: ReconstructConfig, *, seed: int = 0, progress=None):
+    """The fitted Gaussians, and the log gains and offsets of the cameras."""
+    objective = objective_of(frame, config.views_per_step)
+    fitted = reconstruct(start, objective, config, seed=seed, progress=progress)
+    return fitted, objective.log_gains.numpy(), objective.offsets.numpy()
+
+
+def test_reconstruct_at_rest_only_sorts_foreground_first(truth, frame):
+    fitted, log_gains, offsets = fit(truth, frame, ReconstructConfig(steps=2, rates=STILL, densify=FIXED_NUMBER))
+    assert (fitted.foreground[:BALL] > 0.5).all() and (fitted.foreground[BALL:] < 0.5).all()
+    order, expected = np.lexsort(fitted.means.T), np.lexsort(truth.means.T)
+    for name, array in vars(fitted).items():
+        np.testing.assert_allclose(array[order], getattr(truth, name)[expected], rtol=1e-6, err_msg=name)
+    assert not log_gains.any() and not offsets.any()
+
+
+def test_reconstruct_keeps_neighbors_in_space_neighbors_in_memory(truth, frame):
+    fitted, *_ = fit(truth, frame, ReconstructConfig(steps=1, rates=STILL, densify=FIXED_NUMBER))
+
+    def stride(gaussians: Gaussians) -> float:
+        background = gaussians.means[gaussians.foreground < 0.5]
+        return float(np.linalg.norm(np.diff(background, axis=0), axis=1).mean())
+
+    assert stride(fitted) < 0.5 * stride(truth)
+
+
+def test_reconstruct_matches_the_pictures(truth, frame):
+    """From gray and nearly transparent; the shape is given."""
+    start = replace(
+        truth, colors=np.full_like(truth.colors, 0.3), opacity_logits=np.full_like(truth.opacity_logits, logit(0.1))
+    )
+    psnr = []
+    config = ReconstructConfig(steps=160, densify=FIXED_NUMBER)
+    fit(start, frame, config, progress=lambda *call: psnr.append(call[3]))
+    assert np.mean(psnr[-3:]) > 31.0 > psnr[0] + 5.0
+
+
+def test_reconstruct_finds_the_gains_of_cameras_up_to_a_common_factor(truth):
+    rates = Rates(means=0.0, rotations=0.0, log_scales=0.0, opacity_logits=0.0, foreground_logits=0.0, corrections=1e-2)
+    config = ReconstructConfig(steps=150, rates=rates, densify=FIXED_NUMBER)
+    fitted, log_gains, offsets = fit(truth, pictures_of(truth, GAINS), config)
+    np.testing.assert_allclose(log_gains.mean(axis=0), 0.0, atol=1e-6)
+    np.testing.assert_allclose(offsets.mean(axis=0), 0.0, atol=0.01)
+    # a gray of the scene's brightness, as each camera shows it
+    gray = np.exp(log_gains) * fitted.colors.mean(axis=0) + offsets
+    found = np.log(gray) - np.log(gray).mean(axis=0)
+    np.testing.assert_allclose(found, GAINS - GAINS.mean(axis=0), rtol=0.0, atol=0.03)
+    brighter = np.log(fitted.colors.mean(axis=0) / truth.colors.mean(axis=0))
+    np.testing.assert_allclose(brighter, GAINS.mean(axis=0), rtol=0.0, atol=0.05)
+
+
+def test_neutral_corrections_leave_every_opaque_picture_as_it_is(truth):
+    frame = pictures_of(truth, GAINS)
+    config = ReconstructConfig(steps=12, rates=Rates(corrections=3e-2), densify=FIXED_NUMBER)
+    neutral, log_gains, offsets = fit(truth, frame, config)
+    other, other_gains, other_offsets = fit(truth, frame, replace(config, neutral_corrections=False))
+    assert np.abs(other_gains.mean(axis=0)).min() > 0.01 and np.abs(other_offsets.mean(axis=0)).min() > 0.01
+    np.testing.assert_allclose(log_gains.mean(axis=0), 0.0, atol=1e-6)
+    for camera in range(6):
+        shown = np.exp(log_gains[camera]) * neutral.colors + offsets[camera]
+        expected = np.exp(other_gains[camera]) * other.colors + other_offsets[camera]
+        np.testing.assert_allclose(shown, expected, rtol=0.0, atol=1e-5)
+    for name in ("means", "rotations_wxyz", "log_scales", "opacity_logits", "foreground"):
+        np.testing.assert_array_equal(getattr(neutral, name), getattr(other, name))
+
+
+def test_reconstruct_depends_on_the_seed_alone(truth, frame):
+    config = ReconstructConfig(
+        steps=12, densify=DensifyConfig(start=5, stop=10, every=5, gradient_threshold=0.0, clone_scale=0.0)
+    )
+    first, again, other = (fit(truth, frame, config, seed=seed)[0] for seed in (1, 1, 2))
+    for name, array in vars(first).items():
+        np.testing.assert_array_equal(array, getattr(again, name), err_msg=name)
+    assert first.means.shape != other.means.shape or (first.means != other.means).any()
+
+
+@pytest.mark.parametrize(("steps", "count"), [(4, 1), (5, 2), (9, 2), (10, 4), (20, 4)])
+def test_reconstruct_densifies_when_it_is_told(steps, count, truth, frame):
+    """A threshold of minus infinity clones everything: the number doubles at steps 5 and 10."""
+    densify = DensifyConfig(
+        start=5, stop=10, every=5, gradient_threshold=-np.inf, clone_scale=np.inf, final_prune_opacity=0.001
+    )
+    fitted, *_ = fit(truth, frame, ReconstructConfig(steps=steps, rates=STILL, densify=densify))
+    assert len(fitted) == count * (BALL + WALL)
+    np.testing.assert_array_equal(np.unique(fitted.means, axis=0), np.unique(truth.means, axis=0))
+
+
+def test_reconstruct_respects_the_maximum(truth, frame):
+    densify = DensifyConfig(start=5, stop=10, every=5, gradient_threshold=-np.inf, maximum=1000)
+    fitted, *_ = fit(truth, frame, ReconstructConfig(steps=12, rates=STILL, densify=densify))
+    assert len(fitted) == 1000
+
+
+def test_reconstruct_resets_opacities_once(truth, frame):
+    densify = DensifyConfig(start=100, stop=100, every=100, reset_opacity_at=3)
+    rates = replace(STILL, opacity_logits=1e-3)
+    faint = replace(truth, opacity_logits=np.where(truth.means[:, 0] > 0.0, truth.opacity_logits, logit(0.004)))
+    faint = replace(faint, opacity_logits=faint.opacity_logits.astype(np.float32))
+    before, *_ = fit(faint, frame, ReconstructConfig(steps=2, rates=rates, densify=densify))
+    after, *_ = fit(faint, frame, ReconstructConfig(steps=3, rates=rates, densify=densify))
+    assert before.opacity_logits.max() > 2.9
+    np.testing.assert_allclose(after.opacity_logits.max(), logit(0.01), rtol=1e-6)
+    np.testing.assert_allclose(after.opacity_logits.min(), logit(0.004), atol=0.01)  # never raised
+    later, *_ = fit(faint, frame, ReconstructConfig(steps=8, rates=rates, densify=densify))
+    assert later.opacity_logits.max() > after.opacity_logits.max()
+
+
+def test_progress_is_told_every_twenty_steps_and_at_the_end(truth, frame):
+    calls = []
+    config = ReconstructConfig(steps=47, rates=STILL, densify=FIXED_NUMBER)
+    fit(truth, frame, config, progress=lambda *call: calls.append(call))
+    assert [call[:3] for call in calls] == [(0, 20, 47), (0, 40, 47), (0, 47, 47)]
+    assert all(call[3] > 45.0 for call in calls)  # the truth itself: 8 bits of rounding remain
