@@ -56,6 +56,8 @@ def check_camera(what: object, camera: Camera) -> None:
     focal = camera.intrinsics[0, 0], camera.intrinsics[1, 1]
     if min(focal) <= 0.0:
         refuse(f"{what}: focal length", "fx > 0 and fy > 0 [px]", tuple(map(float, focal)), "re-run the calibration")
+    if abs(camera.intrinsics[0, 1]) > 1e-6 * focal[0]:
+        refuse(f"{what}: skew", "K[0, 1] = 0", float(camera.intrinsics[0, 1]), "resample the pictures without skew")
     if camera.width < 1 or camera.height < 1:
         refuse(f"{what}: image size", "at least 1x1 pixels", f"{camera.width}x{camera.height}")
     rotation = camera.world_from_camera[:3, :3]
