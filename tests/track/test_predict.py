@@ -55,6 +55,16 @@ def test_predict_rigid_keeps_the_sign_of_quaternions_over_whole_turns():
     np.testing.assert_allclose(last[1], exact[1], rtol=0.0, atol=1e-9)
 
 
+@pytest.mark.parametrize("axis", [[-1.0, 0.0, 0.0], [0.0, -0.6, -0.8], [0.6, 0.0, -0.8]])
+def test_predict_rigid_takes_the_nearer_sign_when_half_a_turn_is_near(axis):
+    (means, rotations), _ = start()
+    turn = Rotation.from_rotvec(np.radians(170.0) * np.array(axis))
+    last = turn.apply(means), (turn * Rotation.from_quat(rotations, scalar_first=True)).as_quat(scalar_first=True)
+    predicted = predict_rigid((means, rotations), last, clusters_of(BLOBS, 2))
+    assert ((predicted[1] * last[1]).sum(axis=1) > 0.0).all()
+    np.testing.assert_allclose(predicted[0], turn.apply(last[0]), rtol=0.0, atol=1e-12)
+
+
 def test_predict_rigid_does_not_care_which_sign_was_stored_before():
     before, body = start()
     last = moved(before, body)

@@ -135,6 +135,17 @@ def test_step_goes_against_the_force_and_clears_it(device):
     assert all(not array.numpy().any() for array in gradients.named().values())
 
 
+def test_step_clears_the_gradients_of_particles_that_follow(device):
+    """An unfrozen background must not carry those of the rigid steps into its first free one."""
+    means, rotations = poses()
+    clusters = make_clusters(means, CLUSTERS, device=device)
+    foreground, gradients = particles_at(means, rotations, device), Particles.zeros(COUNT + 5, device)
+    clusters.begin(means)
+    gradients.means.fill_(wp.vec3(1.0, 1.0, 1.0))
+    clusters.step(foreground, gradients, 1.0)
+    assert not gradients.means.numpy().any()
+
+
 def test_begin_forgets_the_last_timestep(device):
     means, rotations = poses()
     clusters = make_clusters(means, CLUSTERS, device=device)
