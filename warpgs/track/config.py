@@ -68,7 +68,10 @@ class PriorConfig:
     background: float = 20.0
     """Weight that holds background particles; without effect while they are frozen."""
     ground: float = 7.0
-    """Weight that keeps foreground above the floor; the published 2 per metre, as above. Needs a floor in the scene."""
+    """Weight that keeps foreground above the floor; the published 2 per metre, as above."""
+    floor: tuple[float, float, float, float] | None = None
+    """Unit normal (upwards) and offset [m] of the floor: points on it have normal . x + offset = 0, world frame. By
+    default it is found among the particles of the first timestep; a scene without one does without this prior."""
     reference: Literal["first", "previous"] = "first"
     """Timestep that rigidity and rotation refer to. The paper's is the previous one; errors then add up."""
     sigma_neighbors: float = 1.0

@@ -13,6 +13,7 @@ from warpgs.priors import (
     BackgroundPrior,
     GroundPrior,
     IsometryPrior,
+    Plane,
     Prior,
     Rest,
     RigidityPrior,
@@ -194,5 +195,8 @@ def _foreground_priors(gaussians: Gaussians, config: PriorConfig) -> list[Prior]
         RotationPrior(config.rotation),
         IsometryPrior(config.isometry),
     ]
-    floor = find_ground(gaussians.means) if config.ground > 0.0 else None
+    if config.floor is not None:
+        floor = Plane(config.floor[:3], config.floor[3])
+    else:
+        floor = find_ground(gaussians.means) if config.ground > 0.0 else None
     return priors if floor is None else [*priors, GroundPrior(config.ground, floor)]
