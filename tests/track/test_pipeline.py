@@ -13,11 +13,27 @@ import pytest
 
 from tests.track.recordings import QUICK, result_bytes, track_into
 from warpgs.run import Run
-from warpgs.track import track
+from warpgs.track import PRESETS, track
+from warpgs.track.config import RigidConfig
 
 FREE = replace(QUICK, follow=replace(QUICK.follow, freeze_background=False, views_per_step=3))
 LINEAR = replace(QUICK, follow=replace(QUICK.follow, prediction="linear"))
-CONFIGS = {"frozen background": QUICK, "free background": FREE, "linear prediction": LINEAR}
+PUBLISHED = replace(
+    FREE,
+    follow=replace(
+        FREE.follow,
+        prediction="linear",
+        background_channel=True,
+        rigid=RigidConfig(clusters=0),
+        priors=PRESETS["paper"].follow.priors,
+    ),
+)
+CONFIGS = {
+    "frozen background": QUICK,
+    "free background": FREE,
+    "linear prediction": LINEAR,
+    "as published": PUBLISHED,
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +83,8 @@ KILLED = """
 import os, signal, sys
 from tests.track.recordings import QUICK, tiny_recording
 from warpgs.run import Run
-from warpgs.track import track
+from warpgs.track import PRESETS, track
+from warpgs.track.config import RigidConfig
 
 def kill(timestep, step, step_count, psnr):
     if timestep == 2 and 0 < step < step_count:
