@@ -126,6 +126,16 @@ def test_track_refuses_no_timesteps(recording):
         next(track(recording, QUICK, timesteps=range(0)))
 
 
+def test_given_floor_is_the_one_that_holds(recording):
+    """A floor above everything pulls the foreground up to it."""
+    heights = []
+    for floor in (None, (0.0, 0.0, 1.0, -2.0)):
+        priors = replace(FIXED.follow.priors, ground=1e4, floor=floor)
+        *_, last = finish(recording, replace(FIXED, follow=replace(FIXED.follow, priors=priors)))
+        heights.append(last.gaussians.means[last.gaussians.foreground >= 0.5, 2])
+    assert (heights[1] > heights[0] + 0.01).all()
+
+
 def test_track_refuses_cameras_that_come_and_go(recording):
     first, second, third = recording.shots
     swapped = replace(second, cameras=(second.cameras[1], second.cameras[0], *second.cameras[2:]))

@@ -9,7 +9,7 @@ from tests.track.recordings import Recording
 from warpgs.losses import photometric
 from warpgs.reconstruct.densify import RESET_OPACITY, SPLIT_SHRINK
 from warpgs.track import PRESETS, TrackConfig, track
-from warpgs.track.config import FollowConfig, FreeConfig, RigidConfig
+from warpgs.track.config import FollowConfig, FreeConfig, PriorConfig, RigidConfig
 
 PAPER = PRESETS["paper"]
 
@@ -77,6 +77,7 @@ PROTOCOL = {
 WITHOUT_EFFECT = {
     "follow.rigid.": "no clusters",
     "follow.priors.sigma_neighbors": "sigma_m is given",
+    "follow.priors.floor": "a place in the scene",
     "reconstruct.densify.maximum": "beyond what the protocol reaches",
     "reconstruct.seed.": "the start is another matter",
     "device": "where",
@@ -148,8 +149,16 @@ def test_presets_run_from_start_to_end(preset, recording: Recording):
     [
         (lambda: FollowConfig(views_per_step=0), r"^follow\.views_per_step: expected at least 1, got 0$"),
         (lambda: FollowConfig(rigid=RigidConfig(clusters=0)), r"^follow\.rigid\.clusters: expected at least 1 for a"),
-        (lambda: RigidConfig(clusters=-1), r"^follow\.rigid\.clusters: expected 0 or more, got -1$"),
-        (lambda: RigidConfig(first_steps=-5), r"^follow\.rigid\.first_steps: expected 0 or more, got -5$"),
+        (lambda: RigidConfig(clusters=-1), r"^follow\.rigid\.clusters: expected at least 0, got -1$"),
+        (lambda: RigidConfig(first_steps=-5), r"^follow\.rigid\.first_steps: expected at least 0, got -5$"),
+        (lambda: RigidConfig(final_rate=0.0), r"^follow\.rigid\.final_rate: expected more than 0, got 0\.0$"),
+        (lambda: FreeConfig(means_rate=-1.0), r"^follow\.free\.means_rate: expected at least 0, got -1\.0$"),
+        (lambda: PriorConfig(rigidity=-1.0), r"^follow\.priors\.rigidity: expected at least 0, got -1\.0$"),
+        (lambda: PriorConfig(isometry=np.nan), r"^follow\.priors\.isometry: expected at least 0, got nan$"),
+        (lambda: PriorConfig(sigma_m=0.0), r"^follow\.priors\.sigma_m: expected more than 0, got 0\.0$"),
+        (lambda: PriorConfig(tracked_rotation=1.5), r"^follow\.priors\.tracked_rotation: expected a share"),
+        (lambda: PriorConfig(floor=(0.0, 0.0, 2.0, 1.0)), r"^follow\.priors\.floor: expected a unit normal"),
+        (lambda: FollowConfig(mask_weight=-3.0), r"^follow\.mask_weight: expected at least 0, got -3\.0$"),
         (lambda: FreeConfig(steps=0), r"^follow\.free\.steps: expected at least 1, got 0$"),
         (lambda: TrackConfig(image_scale=0.0), r"^image_scale: expected more than 0 and at most 4, got 0\.0$"),
         (lambda: replace(PAPER.reconstruct, steps=0), r"^reconstruct\.steps: expected at least 1, got 0$"),

@@ -3,12 +3,29 @@ protocol."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from warpgs.checks import refuse
 from warpgs.reconstruct.config import PAPER as PAPER_RECONSTRUCT
 from warpgs.reconstruct.config import ReconstructConfig
+
+
+def _check_least(prefix: str, settings: object, **least: float) -> None:
+    """Refuse fields below a least value, or not finite."""
+    for name, smallest in least.items():
+        value = getattr(settings, name)
+        if not smallest <= value < math.inf:
+            refuse(f"{prefix}.{name}", f"at least {smallest:g}", value)
+
+
+def _check_positive(prefix: str, settings: object, *names: str) -> None:
+    """Refuse fields that are given and not positive."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not 0.0 < value < math.inf:
+            refuse(f"{prefix}.{name}", "more than 0", value)
 
 
 @dataclass(frozen=True)
@@ -29,9 +46,8 @@ class RigidConfig:
     """Both rates decay to this share."""
 
     def __post_init__(self) -> None:
-        for name in ("clusters", "steps", "first_steps"):
-            if getattr(self, name) < 0:
-                refuse(f"follow.rigid.{name}", "0 or more", getattr(self, name))
+        _check_least("follow.rigid", self, clusters=0, steps=0, first_steps=0, shift_rate=0.0, turn_rate=0.0)
+        _check_positive("follow.rigid", self, "final_rate")
 
 
 @dataclass(frozen=True)
@@ -49,8 +65,8 @@ class FreeConfig:
     """Both rates decay to this share."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            refuse("follow.free.steps", "at least 1", self.steps)
+        _check_least("follow.free", self, steps=1, means_rate=0.0, rotations_rate=0.0)
+        _check_positive("follow.free", self, "final_rate")
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,15 @@ class PriorConfig:
     """After a timestep, rotations become the rigid fit of the neighbors plus this share of the tracked ones; 1: no
     fit."""
 
+    def __post_init__(self) -> None:
+        weights = dict.fromkeys(("rigidity", "rotation", "isometry", "background", "ground"), 0.0)
+        _check_least("follow.priors", self, neighbors=1, **weights)
+        _check_positive("follow.priors", self, "sigma_neighbors", "sigma_m", "length_unit_m")
+        if not 0.0 <= self.tracked_rotation <= 1.0:
+            refuse("follow.priors.tracked_rotation", "a share from 0 to 1", self.tracked_rotation)
+        if self.floor is not None and not abs(math.hypot(*self.floor[:3]) - 1.0) < 1e-6:
+            refuse("follow.priors.floor", "a unit normal and an offset", self.floor, "divide all four by its length")
+
 
 @dataclass(frozen=True)
 class FollowConfig:
@@ -110,8 +135,7 @@ class FollowConfig:
     """Terms on particles, in both stages."""
 
     def __post_init__(self) -> None:
-        if self.views_per_step < 1:
-            refuse("follow.views_per_step", "at least 1", self.views_per_step)
+        _check_least("follow", self, views_per_step=1, image_weight=0.0, mask_weight=0.0)
         if self.prediction == "rigid" and self.rigid.clusters < 1:
             refuse("follow.rigid.clusters", "at least 1 for a rigid prediction", self.rigid.clusters)
 
