@@ -114,16 +114,15 @@ def _densify(
 def _neutralized(gaussians: Gaussians, objective: Objective) -> Gaussians:
     """Move the mean correction of all cameras into the colors, so that pictures without correction look right.
 
-    With mean gain g and mean offset o, color' = exp(g) color + o, g_c' = g_c - g and o_c' = o_c - exp(g_c') o leave
-    picture_c = exp(g_c) color + o_c as it is wherever the particles are opaque. While they are still transparent the
-    offsets grow to make up for the missing light: left alone, they cost held-out cameras more than 1 dB.
+    With g = mean g_c and o = mean o_c, picture_c = exp(g_c) C + o_c stays the same where particles cover the pixel when
+    C -> exp(g) C + o, g_c -> g_c - g, o_c -> o_c - exp(g_c - g) o.
     """
     log_gains, offsets = objective.log_gains.numpy(), objective.offsets.numpy()
-    gain, offset = log_gains.mean(axis=0), offsets.mean(axis=0)
-    log_gains = log_gains - gain
+    mean_log_gain, mean_offset = log_gains.mean(axis=0), offsets.mean(axis=0)
+    log_gains = log_gains - mean_log_gain
     objective.log_gains.assign(log_gains)
-    objective.offsets.assign(offsets - np.exp(log_gains) * offset)
-    return replace(gaussians, colors=gaussians.colors * np.exp(gain) + offset)
+    objective.offsets.assign(offsets - np.exp(log_gains) * mean_offset)
+    return replace(gaussians, colors=gaussians.colors * np.exp(mean_log_gain) + mean_offset)
 
 
 def _foreground_first(gaussians: Gaussians) -> Gaussians:
