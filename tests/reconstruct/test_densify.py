@@ -16,6 +16,7 @@ from warpgs.types import Gaussians
 
 RADIUS = 2.0
 CONFIG = DensifyConfig(
+    grow=True,
     start=100,
     stop=600,
     every=100,

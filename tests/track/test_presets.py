@@ -42,6 +42,7 @@ PROTOCOL = {
     "reconstruct.final_means_rate": 1.0,
     "reconstruct.neutral_corrections": False,
     # "iterations 500-5000 every 100, threshold 2e-4"
+    "reconstruct.densify.grow": True,
     "reconstruct.densify.start": 500,
     "reconstruct.densify.stop": 5000,
     "reconstruct.densify.every": 100,

@@ -1,5 +1,5 @@
 """Adaptive density control at the first timestep (Kerbl et al. 2023, section 5.2): clone small Gaussians, split large
-ones where the picture pulls hard on them, remove what is faint or huge.
+ones where the picture pulls hard on them; remove what is faint or huge.
 
 Runs every hundred steps or so, in NumPy on the host.
 """
@@ -84,7 +84,7 @@ def densify(
         The new Gaussians, and for each the row it continues, -1 for new ones.
     """
     size = np.exp(gaussians.log_scales.max(axis=1))
-    room = max(config.maximum - len(gaussians), 0)
+    room = max(config.maximum - len(gaussians), 0) if config.grow else 0
     wanted = np.flatnonzero(screen_gradients > config.gradient_threshold)
     if len(wanted) > room:
         wanted = np.sort(wanted[np.argsort(-screen_gradients[wanted], kind="stable")[:room]])

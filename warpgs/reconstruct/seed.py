@@ -55,8 +55,9 @@ class SeedConfig:
     Lengths are relative to the rig of cameras: its radius is 1.1 x the largest distance of a camera from their mean.
     """
 
-    opacity: float = 0.1
-    """Opacity of every Gaussian, 0..1 exclusive."""
+    opacity: float = 0.5
+    """Opacity of every Gaussian, 0..1 exclusive. 0.1, as in 3D Gaussian splatting, costs 0.6 dB in the few steps of
+    preset ``fast``."""
     scale_limits: tuple[float, float] = (0.1, 10.0)
     """Least and largest standard deviation of a Gaussian, median spacings of its layer (foreground or background)."""
     foreground_certainty: float = 0.98
@@ -113,7 +114,7 @@ class SeedConfig:
 def seed_from_cloud(
     cloud: PointCloud, frame: Frame, config: SeedConfig = SeedConfig(), *, device: wp.DeviceLike = "cpu"
 ) -> Gaussians:
-    """Gaussians that start the first timestep: round, as large as the points are apart, barely opaque.
+    """Gaussians that start the first timestep: round, as large as the points are apart, half opaque.
 
     Args:
         cloud: Starting points. Where ``foreground`` is None the masks vote; without masks nothing is known to stand
