@@ -6,7 +6,7 @@ number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -140,6 +140,8 @@ class Objective:
         gradients: Particles,
         adj_log_gains: wp.array | None = None,
         adj_offsets: wp.array | None = None,
+        *,
+        beside: Callable[[], None] = lambda: None,
     ) -> None:
         """Add the gradient of the image loss of some views.
 
@@ -149,6 +151,8 @@ class Objective:
             gradients: Of the first len(gradients) particles; the others are constant.
             adj_log_gains: Receives the gradient of the color correction when given, shape [cameras, 3].
             adj_offsets: The same.
+            beside: More work for this step, done by the calling thread while the others render. It may add to
+                ``gradients``: what the views have to add comes after it.
         """
         workers = [
             self._worker(slot, self.cameras[view], len(particles), len(gradients))
@@ -165,9 +169,13 @@ class Objective:
             )  # fmt: skip
             worker.rasterizer.backward(particles, self.views, view, worker.loss.adj_image, worker.gradients)
 
-        if self._last:
-            self._map(run, range(len(workers)))
+        if self._executor is not None and self._last:
+            rendering = [self._executor.submit(run, slot) for slot in range(len(workers))]
+            beside()
+            for job in rendering:
+                job.result()
         else:  # the first step loads kernels, which Warp must not do from two threads at once
+            beside()
             for slot in range(len(workers)):
                 run(slot)
         self._last = workers

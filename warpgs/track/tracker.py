@@ -149,8 +149,7 @@ class Tracker:
         self._adam.reset()
         recent: list[float] = []
         for step in range(step_count):
-            objective.accumulate(self._drawn, views.take(), self._gradients)
-            self._accumulate_priors()
+            objective.accumulate(self._drawn, views.take(), self._gradients, beside=self._accumulate_priors)
             if step < rigid_steps:
                 rate = exponential_decay(step, rigid_steps, config.rigid.final_rate)
                 self._clusters.step(self._foreground, self._gradients, rate)
