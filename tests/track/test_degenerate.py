@@ -131,7 +131,8 @@ def test_given_floor_is_the_one_that_holds(recording):
     heights = []
     for floor in (None, (0.0, 0.0, 1.0, -2.0)):
         priors = replace(FIXED.follow.priors, ground=1e4, floor=floor)
-        *_, last = finish(recording, replace(FIXED, follow=replace(FIXED.follow, priors=priors)))
+        follow = replace(FIXED.follow, priors=priors, free=replace(FIXED.follow.free, steps=20))
+        *_, last = finish(recording, replace(FIXED, follow=follow))
         heights.append(last.gaussians.means[last.gaussians.foreground >= 0.5, 2])
     assert (heights[1] > heights[0] + 0.01).all()
 

@@ -128,7 +128,8 @@ class _Engine:
         """The first timestep and its PSNR [dB] over the last training views."""
         check_masks_not_empty(f"{scene.name}: timestep {frame.timestep}", frame)
         stage = self.config.reconstruct
-        cloud = scene.point_cloud() if self.config.use_cloud else None
+        # a scene's cloud shows its first instant: later, moving points would start in the wrong place
+        cloud = scene.point_cloud() if self.config.use_cloud and frame.timestep == 0 else None
         if cloud is None:
             cloud = seed_without_cloud(frame, stage.seed, device=self.device)
         seed = seed_from_cloud(cloud, frame, stage.seed, device=self.device)
