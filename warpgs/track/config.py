@@ -153,7 +153,7 @@ class TrackConfig:
     image_scale: float = 1.0
     """Pictures are resampled by this factor before they are fitted. The frame and unit of the results stay."""
     use_cloud: bool = True
-    """Start from the scene's point cloud where it has one. It shows timestep 0: a run from a later one starts without."""
+    """Start from the scene's point cloud where it has one. It shows timestep 0: a later start does without."""
     reconstruct: ReconstructConfig = field(default_factory=ReconstructConfig)
     """The first timestep."""
     follow: FollowConfig = field(default_factory=FollowConfig)
