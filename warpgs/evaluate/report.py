@@ -23,7 +23,7 @@ from warpgs.evaluate.trajectories import (
     errors_in_space,
     score,
 )
-from warpgs.types import Camera, Frame, GroundTruth, Scene, Split, Tracks
+from warpgs.types import Camera, Frame, Gaussians, GroundTruth, Scene, Split, Tracks
 
 if TYPE_CHECKING:
     from warpgs.render import Renderer
@@ -333,13 +333,23 @@ def _plane(tracks: Tracks, scene: Scene, truth: GroundTruth, renderer: Renderer)
         known = [flags for flags in visible if flags is not None]
         if len(known) < len(visible):
             return None
-        picture = renderer.view(tracks.at(0), camera)
-        # NaN where nothing was rendered: such queries count as lost.
-        depth = np.divide(
-            picture.depth, picture.alpha, out=np.full(picture.depth.shape, np.nan), where=picture.alpha > 0.0
-        )
+        depth = surface_depth(tracks.at(0), camera, renderer)
         errors.append(errors_in_picture(tracks, camera, depth, truth, np.stack(known)))
     return score(errors, THRESHOLDS_PX, SURVIVAL_PX)
+
+
+def surface_depth(gaussians: Gaussians, camera: Camera, renderer: Renderer) -> np.ndarray:
+    """Expected z-depth [m] of the layer that covers more of each pixel, foreground or background, shape [h, w].
+
+    A mean over both would put the pixels of a silhouette somewhere between. NaN where nothing is rendered.
+    """
+    whole = renderer.view(gaussians, camera)
+    depths = []
+    for chosen in (gaussians.foreground >= 0.5, gaussians.foreground < 0.5):
+        layer = renderer.view(Gaussians(**{name: array[chosen] for name, array in vars(gaussians).items()}), camera)
+        empty = np.full(layer.depth.shape, np.nan)
+        depths.append(np.divide(layer.depth, layer.alpha, out=empty, where=layer.alpha > 0.0))
+    return np.where(whole.foreground > 0.5 * whole.alpha, *depths)
 
 
 def _score_json(value: TrackScore | None, unit: str) -> dict[str, Any] | None:
