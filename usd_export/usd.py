@@ -12,7 +12,7 @@ from usd_export.form import Progress
 from usd_export.splats import define_splats, pose_splats
 from usd_export.stage import ROOT, new_stage
 from warpgs.checks import refuse
-from warpgs.types import Gaussians, Tracks
+from warpgs.types import Tracks
 
 SAVE_EVERY = 10
 """Timesteps between two saves of a binary layer: bounds the memory to these (164 instead of 592 MB for 100k x 150)."""
@@ -63,12 +63,12 @@ def _write_layer(tracks: Tracks, moving: np.ndarray, path: Path, progress: Progr
     first = tracks.at(0)
     if not moving.all():
         ids = np.flatnonzero(~moving)
-        define_splats(stage, f"{ROOT}/Static", _select(first, ids), ids)
+        define_splats(stage, f"{ROOT}/Static", first.select(ids), ids)
     if moving.any():
         ids = np.flatnonzero(moving)
-        splats = define_splats(stage, f"{ROOT}/Moving", _select(first, ids), ids)
+        splats = define_splats(stage, f"{ROOT}/Moving", first.select(ids), ids)
         for i, timestep in enumerate(tracks.timesteps):
-            pose_splats(splats, _select(tracks.at(i), ids), Usd.TimeCode(timestep))
+            pose_splats(splats, tracks.at(i).select(ids), Usd.TimeCode(timestep))
             if (i + 1) % SAVE_EVERY == 0 and path.suffix.lower() == ".usdc":  # text is written anew at each save
                 stage.Save()
             progress(i + 1, len(tracks))
@@ -86,7 +86,3 @@ def _write_package(layer: Path, path: Path) -> None:
         whole = False
     if not whole:
         raise OSError("a package that is not whole")
-
-
-def _select(gaussians: Gaussians, ids: np.ndarray) -> Gaussians:
-    return Gaussians(**{name: array[ids] for name, array in vars(gaussians).items()})

@@ -96,6 +96,10 @@ class Gaussians:
     def __len__(self) -> int:
         return len(self.means)
 
+    def select(self, rows: np.ndarray) -> Gaussians:
+        """The particles at ``rows``: indices, in their order, or a mask of shape [n], bool."""
+        return Gaussians(**{name: array[rows] for name, array in vars(self).items()})
+
 
 @dataclass(frozen=True, eq=False)
 class Tracks:

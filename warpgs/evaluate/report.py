@@ -346,7 +346,7 @@ def surface_depth(gaussians: Gaussians, camera: Camera, renderer: Renderer) -> n
     whole = renderer.view(gaussians, camera)
     depths = []
     for chosen in (gaussians.foreground >= 0.5, gaussians.foreground < 0.5):
-        layer = renderer.view(Gaussians(**{name: array[chosen] for name, array in vars(gaussians).items()}), camera)
+        layer = renderer.view(gaussians.select(chosen), camera)
         empty = np.full(layer.depth.shape, np.nan)
         depths.append(np.divide(layer.depth, layer.alpha, out=empty, where=layer.alpha > 0.0))
     return np.where(whole.foreground > 0.5 * whole.alpha, *depths)

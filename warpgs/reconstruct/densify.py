@@ -95,7 +95,7 @@ def densify(
     keep[splits] = False
     children = np.repeat(splits, 2)
     rows = np.concatenate([np.flatnonzero(keep), clones, children])
-    grown = _take(gaussians, rows)
+    grown = gaussians.select(rows)
     source = np.concatenate([np.flatnonzero(keep), np.full(len(clones) + len(children), -1)])
 
     first = len(rows) - len(children)
@@ -106,7 +106,7 @@ def densify(
     grown = replace(grown, means=means, log_scales=log_scales)
 
     kept = _survivors(grown, config, step, radius)
-    return _take(grown, kept), source[kept]
+    return grown.select(kept), source[kept]
 
 
 def _survivors(gaussians: Gaussians, config: DensifyConfig, step: int, radius: float) -> np.ndarray:
@@ -115,10 +115,6 @@ def _survivors(gaussians: Gaussians, config: DensifyConfig, step: int, radius: f
     if step >= config.prune_scale_start:
         survives &= np.exp(gaussians.log_scales.max(axis=1)) <= config.prune_scale * radius
     return np.flatnonzero(survives)
-
-
-def _take(gaussians: Gaussians, rows: np.ndarray) -> Gaussians:
-    return Gaussians(**{name: array[rows] for name, array in vars(gaussians).items()})
 
 
 def _rotate(rotations_wxyz: np.ndarray, vectors: np.ndarray) -> np.ndarray:

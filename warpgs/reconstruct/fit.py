@@ -128,4 +128,4 @@ def _neutralized(gaussians: Gaussians, objective: Objective) -> Gaussians:
 def _foreground_first(gaussians: Gaussians) -> Gaussians:
     """Sorted into foreground, then background, and so that neighbors in space are neighbors in memory."""
     order = np.lexsort((morton_codes(gaussians.means), gaussians.foreground < 0.5))
-    return Gaussians(**{name: array[order] for name, array in vars(gaussians).items()})
+    return gaussians.select(order)
