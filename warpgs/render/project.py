@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from warpgs.math.pinhole import LOW_PASS_PX2, view_struct
+from warpgs.math.rotation import rotation_funcs
 from warpgs.particles import Particles
 
 RECORD = 9
@@ -35,6 +36,7 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
     quat = wp.types.quaternion(dtype)
     mat33 = wp.types.matrix((3, 3), dtype)
     view_type = view_struct(dtype)
+    normalize_adjoint = rotation_funcs(dtype).normalize_adjoint
     low_pass = wp.constant(dtype(LOW_PASS_PX2))
     has_foreground = channels > 3
     has_background = channels > 4
@@ -158,14 +160,7 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
             - two * z * (adj[0, 0] + adj[1, 1])
         )
         gw = two * (x * (adj[2, 1] - adj[1, 2]) + y * (adj[0, 2] - adj[2, 0]) + z * (adj[1, 0] - adj[0, 1]))
-        radial = gx * x + gy * y + gz * z + gw * w
-        inverse = real(1.0) / wp.length(q)
-        return quat(
-            (gx - radial * x) * inverse,
-            (gy - radial * y) * inverse,
-            (gz - radial * z) * inverse,
-            (gw - radial * w) * inverse,
-        )
+        return normalize_adjoint(q, quat(gx, gy, gz, gw))
 
     @wp.kernel(module="unique", enable_backward=False)
     def project_adjoint_kernel(

@@ -95,9 +95,8 @@ class Rasterizer:
         self._nothing = Backdrop(self._zeros((0, RECORD + channels)), no_index, no_index, no_image, no_plane)
         self._backdrop = self._nothing
         self._adj_pairs = self._zeros((0, GRADIENT + channels))
-        self._depth_keys = wp.zeros(
-            2 * count, dtype=wp.int32, device=self.device
-        )  # radix sort works in the second half
+        # radix sort works in the second half of both
+        self._depth_keys = wp.zeros(2 * count, dtype=wp.int32, device=self.device)
         self._order = wp.zeros(2 * count, dtype=wp.int32, device=self.device)
 
     def backdrop(self) -> Backdrop:
@@ -136,8 +135,7 @@ class Rasterizer:
             view_index: Which of them.
             backdrop: Composite among these particles, which were seen from the same view (CPU only).
             tape: Records the backward pass when given: it reads and clears ``image.grad`` and adds to the ``grad`` of
-            each
-                particle array (all must have been made with ``requires_grad``).
+                each particle array (all must have been made with ``requires_grad``).
         """
         if len(particles) != self.count:
             refuse("particles", f"{self.count}, as allocated", len(particles), "make a Rasterizer of that count")
@@ -167,7 +165,7 @@ class Rasterizer:
             view_index: As in ``render``.
             adj_image: Gradient of the loss by ``image``, shape [channels, height, width].
             gradients: Of the first len(gradients) particles; the others are constant, which saves their share of the
-            work.
+                work.
         """
         self._composite_adjoint(adj_image, len(gradients))
         project_adjoint(particles, views, view_index, self.records, self.adj_records, gradients)

@@ -49,8 +49,7 @@ class Renderer:
         Args:
             gaussians: The particles, world frame.
             camera: The view.
-            near: Nearest depth that is drawn [m]; by default a hundredth of the camera's distance from the median
-            particle.
+            near: Nearest depth that is drawn [m]; by default NEAR_SHARE of the distance to the median particle.
         """
         if near is None:
             center = np.median(gaussians.means, axis=0) if len(gaussians) else np.zeros(3)

@@ -9,9 +9,12 @@ import scipy.cluster.vq
 import warp as wp
 
 from warpgs.math.rigid import fit_rigid
+from warpgs.math.rotation import rotation_funcs
 from warpgs.optimize.adam import Adam
 from warpgs.particles import Particles
 from warpgs.track.config import RigidConfig
+
+exp_map = rotation_funcs(wp.float32).exp_map
 
 
 @wp.kernel(enable_backward=False)
@@ -50,11 +53,7 @@ def move_particles_kernel(
 ):
     i = wp.tid()
     cluster = labels[i]
-    turn = turns[cluster]
-    angle = wp.length(turn)
-    rotation = wp.quat_identity()
-    if angle > 0.0:
-        rotation = wp.quat_from_axis_angle(turn / angle, angle)
+    rotation = exp_map(turns[cluster])
     center = centers[cluster]
     means[i] = center + wp.quat_rotate(rotation, means[i] - center) + shifts[cluster]
     rotations[i] = wp.normalize(rotation * rotations[i])
