@@ -58,6 +58,7 @@ def measure(gaussians: Gaussians, channels: int, repeats: int) -> dict[str, floa
     """Median thread CPU time of each stage [ms]."""
     intrinsics = np.array([[FOCAL_PX, 0, WIDTH / 2], [0, FOCAL_PX, HEIGHT / 2], [0, 0, 1]])
     views = upload_views([Camera("bench", WIDTH, HEIGHT, intrinsics, np.eye(4))], 0.01, "cpu")
+    first = wp.zeros(1, dtype=wp.int32, device="cpu")
     particles = Particles.upload(gaussians, "cpu")
     gradients = Particles.zeros(len(particles), "cpu")
     rasterizer = Rasterizer(len(particles), WIDTH, HEIGHT, channels=channels)
@@ -73,17 +74,17 @@ def measure(gaussians: Gaussians, channels: int, repeats: int) -> dict[str, floa
         loss.evaluate(r.image, target, moments, weights, neutral, neutral, 0)
 
     def iteration() -> None:
-        r.render(particles, views, 0)
+        r.render(particles, views, first)
         compare()
-        r.backward(particles, views, 0, loss.adj_image, gradients)
+        r.backward(particles, views, first, loss.adj_image, gradients)
 
     stages: dict[str, Callable[[], None]] = {
         "all": iteration,
-        "project": lambda: project(particles, views, 0, r.records, r._depth_keys, r._order),
+        "project": lambda: project(particles, views, first, r.records, r._depth_keys, r._order),
         "forward": r._composite,
         "loss": compare,
         "backward": lambda: r._composite_adjoint(loss.adj_image, len(particles)),
-        "project adjoint": lambda: project_adjoint(particles, views, 0, r.records, r.adj_records, gradients),
+        "project adjoint": lambda: project_adjoint(particles, views, first, r.records, r.adj_records, gradients),
     }
     iteration()
     return {name: median_ms(stage, repeats) for name, stage in stages.items()}

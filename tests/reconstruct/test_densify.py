@@ -181,9 +181,10 @@ def test_screen_gradients_are_means_over_the_views_that_saw_the_splat(device):
     norms, seen = np.zeros(4), np.zeros(4)
     for view in (0, 1, 1):
         rasterizer = Rasterizer(4, 48, 27, device=device)
-        rasterizer.render(particles, views, view)
+        view_index = wp.array([view], dtype=wp.int32, device=device)
+        rasterizer.render(particles, views, view_index)
         adj_image = wp.array(rng.normal(size=(4, 27, 48)), dtype=float, device=device)
-        rasterizer.backward(particles, views, view, adj_image, Particles.zeros(4, device))
+        rasterizer.backward(particles, views, view_index, adj_image, Particles.zeros(4, device))
         gradients.add(rasterizer, 3.0)
         drawn = rasterizer.records.numpy()[:, 6] >= 0.0
         pixels = rasterizer.adj_records.numpy()[:, :2].astype(np.float64)

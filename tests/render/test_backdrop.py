@@ -41,10 +41,10 @@ def among(world: World, moving_count: int, active_count: int | None = None, dtyp
     moving = part(world, slice(moving_count))
     rasterizer = STRIPS.rasterizer(moving, dtype=dtype, **options)
     particles, views = STRIPS.particles(moving, dtype), STRIPS.views(moving, dtype)
-    rasterizer.render(particles, views, 0, backdrop=still.backdrop())
+    rasterizer.render(particles, views, STRIPS.first_view(), backdrop=still.backdrop())
     gradients = Particles.zeros(moving_count if active_count is None else active_count, "cpu", dtype)
     adj_image = wp.array(adj_image_of(world), dtype=dtype, device="cpu")
-    rasterizer.backward(particles, views, 0, adj_image, gradients)
+    rasterizer.backward(particles, views, STRIPS.first_view(), adj_image, gradients)
     return Result(rasterizer, to_numpy(gradients))
 
 
@@ -87,7 +87,7 @@ def test_backdrop_is_forgotten_by_the_next_render():
     world = tall()
     rasterizer = among(world, 20).rasterizer
     moving = part(world, slice(20))
-    rasterizer.render(STRIPS.particles(moving), STRIPS.views(moving), 0)
+    rasterizer.render(STRIPS.particles(moving), STRIPS.views(moving), STRIPS.first_view())
     np.testing.assert_array_equal(rasterizer.image.numpy(), STRIPS.render(moving).image.numpy())
 
 
@@ -96,7 +96,7 @@ def test_backdrop_is_a_copy():
     still = STRIPS.render(part(world, slice(20, None)))
     backdrop = still.backdrop()
     kept = {name: array.numpy().copy() for name, array in vars(backdrop).items()}
-    still.render(STRIPS.particles(part(rolled(), slice(60))), STRIPS.views(rolled()), 0)
+    still.render(STRIPS.particles(part(rolled(), slice(60))), STRIPS.views(rolled()), STRIPS.first_view())
     for name, array in vars(backdrop).items():
         np.testing.assert_array_equal(array.numpy(), kept[name], err_msg=name)
 

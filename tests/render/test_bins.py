@@ -67,7 +67,7 @@ def test_bins_grow_when_splats_cover_more_tiles_than_foreseen(driver):
     few = World(parameters, look_at((0.0, -40.0, 0.5), width=300, height=200, focal=(150.0, 150.0)))
     before = rasterizer._bins.capacity
     for world in (few, crowded, few, crowded):
-        rasterizer.render(driver.particles(world), driver.views(world), 0)
+        rasterizer.render(driver.particles(world), driver.views(world), driver.first_view())
         assert_pictures(rasterizer, world.draw(), atol=1e-12)
     assert rasterizer._bins.capacity > before
     fresh = driver.render(crowded)
@@ -83,8 +83,8 @@ def test_gradient_after_growth_is_that_of_a_fresh_rasterizer(driver):
     rasterizer = driver.rasterizer(crowded, channels=4)
     for world in (small, crowded):
         gradients = driver.zeros(world)
-        rasterizer.render(driver.particles(world), driver.views(world), 0)
-        rasterizer.backward(driver.particles(world), driver.views(world), 0, adj, gradients)
+        rasterizer.render(driver.particles(world), driver.views(world), driver.first_view())
+        rasterizer.backward(driver.particles(world), driver.views(world), driver.first_view(), adj, gradients)
     expected = driver.gradients(crowded, adj_image)
     for name, array in gradients.named().items():
         np.testing.assert_allclose(array.numpy(), expected[name], rtol=1e-9, err_msg=name)

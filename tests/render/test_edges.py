@@ -75,9 +75,9 @@ def test_hidden_particles_receive_no_gradient_from_an_earlier_view(driver):
     particles = driver.particles(world)
     adj_image = wp.array(np.ones((6, world.camera.height, world.camera.width)), dtype=wp.float64, device=driver.device)
     gradients = driver.zeros(world)
-    rasterizer.backward(particles, driver.views(world), 0, adj_image, driver.zeros(world))
-    rasterizer.render(particles, driver.views(away), 0)
-    rasterizer.backward(particles, driver.views(away), 0, adj_image, gradients)
+    rasterizer.backward(particles, driver.views(world), driver.first_view(), adj_image, driver.zeros(world))
+    rasterizer.render(particles, driver.views(away), driver.first_view())
+    rasterizer.backward(particles, driver.views(away), driver.first_view(), adj_image, gradients)
     assert_pictures(rasterizer, away.draw(), atol=1e-12)
     seen = rasterize(world.parameters, away.camera, NEAR).image.any()
     assert not seen and not any(array.numpy().any() for array in gradients.named().values())
@@ -233,4 +233,4 @@ def test_rasterizer_refuses_another_count_of_particles(driver):
     rasterizer = driver.rasterizer(upright())
     fewer = World(first_rows(upright().parameters, 3), upright().camera)
     with pytest.raises(ValueError, match="particles: expected 40, as allocated, got 3; make a Rasterizer"):
-        rasterizer.render(driver.particles(fewer), driver.views(fewer), 0)
+        rasterizer.render(driver.particles(fewer), driver.views(fewer), driver.first_view())

@@ -108,9 +108,9 @@ def test_screen_space_gradient_is_that_of_a_shift_of_the_picture(driver):
     adj_image = random_adj_image(world, 6)
     rasterizer = driver.rasterizer(world)
     particles, views = driver.particles(world), driver.views(world)
-    rasterizer.render(particles, views, 0)
+    rasterizer.render(particles, views, driver.first_view())
     adj = wp.array(adj_image, dtype=wp.float64, device=driver.device)
-    rasterizer.backward(particles, views, 0, adj, driver.zeros(world))
+    rasterizer.backward(particles, views, driver.first_view(), adj, driver.zeros(world))
     for axis in range(2):
 
         def shifted(step, axis=axis):
@@ -130,8 +130,8 @@ def test_backward_adds_to_what_is_there(driver):
     particles, views = driver.particles(world), driver.views(world)
     gradients = driver.particles(world)
     adj = wp.array(adj_image, dtype=wp.float64, device=driver.device)
-    rasterizer.backward(particles, views, 0, adj, gradients)
-    rasterizer.backward(particles, views, 0, adj, gradients)
+    rasterizer.backward(particles, views, driver.first_view(), adj, gradients)
+    rasterizer.backward(particles, views, driver.first_view(), adj, gradients)
     for name, gradient in to_numpy(gradients).items():
         np.testing.assert_allclose(gradient, world.parameters[name] + 2.0 * once[name], atol=1e-10, err_msg=name)
     np.testing.assert_array_equal(adj.numpy(), adj_image)
@@ -148,7 +148,7 @@ def test_tape_equals_backward_and_consumes_what_it_read(driver):
         array.requires_grad = True
     adj = wp.array(adj_image, dtype=wp.float64, device=driver.device)
     tape = wp.Tape()
-    rasterizer.render(particles, driver.views(world), 0, tape=tape)
+    rasterizer.render(particles, driver.views(world), driver.first_view(), tape=tape)
     for times in (1, 2):
         tape.backward(grads={rasterizer.image: adj})
         assert not rasterizer.image.grad.numpy().any()

@@ -43,7 +43,7 @@ def test_bands_draw_a_picture_that_holds_nothing():
     blind = world.with_parameters(opacity_logits=np.full(400, -20.0))
     with ThreadPoolExecutor(2) as executor:
         rasterizer = STRIPS.render(world, executor=executor, bands=4)
-        rasterizer.render(STRIPS.particles(blind), STRIPS.views(blind), 0)
+        rasterizer.render(STRIPS.particles(blind), STRIPS.views(blind), STRIPS.first_view())
     assert not rasterizer.image.numpy().any()
     assert (rasterizer.transmittance.numpy() == 1.0).all()
 

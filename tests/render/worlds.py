@@ -48,7 +48,9 @@ class Driver:
     def render(self, world: World, **options) -> Rasterizer:
         """A rasterizer that has just drawn ``world``."""
         rasterizer = self.rasterizer(world, **options)
-        rasterizer.render(self.particles(world, rasterizer.dtype), self.views(world, rasterizer.dtype), 0)
+        rasterizer.render(
+            self.particles(world, rasterizer.dtype), self.views(world, rasterizer.dtype), self.first_view()
+        )
         return rasterizer
 
     def gradients(
@@ -61,7 +63,7 @@ class Driver:
         count = len(particles) if active_count is None else active_count
         gradients = Particles.zeros(count, self.device, dtype)
         adj = wp.array(adj_image, dtype=dtype, device=self.device)
-        rasterizer.backward(particles, views, 0, adj, gradients)
+        rasterizer.backward(particles, views, self.first_view(), adj, gradients)
         return to_numpy(gradients)
 
     def particles(self, world: World, dtype: type = wp.float64) -> Particles:
@@ -76,6 +78,10 @@ class Driver:
 
     def views(self, world: World, dtype: type = wp.float64) -> wp.array:
         return upload_views([world.camera], NEAR, self.device, dtype)
+
+    def first_view(self) -> wp.array:
+        """Index of the only view."""
+        return wp.zeros(1, dtype=wp.int32, device=self.device)
 
 
 def to_numpy(particles: Particles) -> Parameters:

@@ -109,6 +109,7 @@ class Objective:
         self.cameras = cameras
         self.near = NEAR_RADII * scene_radius(frame.cameras)
         self.views = upload_views(self.cameras, self.near, self.device)
+        self._view_indices = wp.array(np.arange(len(self.cameras)), dtype=wp.int32, device=self.device)
         weights = self._weights / self.views_per_step
         weights[3:] *= frame.masks is not None
         self._device_weights.assign(weights)
@@ -161,13 +162,13 @@ class Objective:
 
         def run(slot: int) -> None:
             worker, view = workers[slot], view_indices[slot]
-            target = self.targets[view]
-            worker.rasterizer.render(particles, self.views, view, backdrop=self._backdrop(view))
+            target, index = self.targets[view], self._view_indices[view : view + 1]
+            worker.rasterizer.render(particles, self.views, index, backdrop=self._backdrop(view))
             worker.loss.evaluate(
                 worker.rasterizer.image, target.channels, target.moments, self._device_weights,
                 self.log_gains, self.offsets, view,
             )  # fmt: skip
-            worker.rasterizer.backward(particles, self.views, view, worker.loss.adj_image, worker.gradients)
+            worker.rasterizer.backward(particles, self.views, index, worker.loss.adj_image, worker.gradients)
 
         if self._executor is not None and self._last:
             rendering = [self._executor.submit(run, slot) for slot in range(len(workers))]
@@ -205,7 +206,7 @@ class Objective:
             rasterizer = Rasterizer(
                 len(self._held), camera.width, camera.height, channels=self.channels, device=self.device
             )
-            rasterizer.render(self._held, self.views, view)
+            rasterizer.render(self._held, self.views, self._view_indices[view : view + 1])
             self._backdrops[view] = rasterizer.backdrop()
         return self._backdrops[view]
 

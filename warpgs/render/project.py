@@ -73,14 +73,14 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         opacity_logits: wp.array(dtype=real),
         foreground_logits: wp.array(dtype=real),
         views: wp.array(dtype=view_type),
-        view_index: int,
+        view_index: wp.array(dtype=wp.int32),
         # outputs
         records: wp.array2d(dtype=real),
         depth_keys: wp.array(dtype=wp.int32),
         order: wp.array(dtype=wp.int32),
     ):
         i = wp.tid()
-        view = views[view_index]
+        view = views[view_index[0]]
         order[i] = i
         depth_keys[i] = HIDDEN_DEPTH
         records[i, 6] = real(-1.0)
@@ -171,7 +171,7 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         opacity_logits: wp.array(dtype=real),
         foreground_logits: wp.array(dtype=real),
         views: wp.array(dtype=view_type),
-        view_index: int,
+        view_index: wp.array(dtype=wp.int32),
         records: wp.array2d(dtype=real),
         adj_records: wp.array2d(dtype=real),
         # outputs, accumulated
@@ -185,7 +185,7 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         i = wp.tid()
         if records[i, 6] < real(0.0):
             return
-        view = views[view_index]
+        view = views[view_index[0]]
         focal = view.focal_px
         p = view.rotation * means[i] + view.translation
         z = p[2]
@@ -242,7 +242,7 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
 def project(
     particles: Particles,
     views: wp.array,
-    view_index: int,
+    view_index: wp.array[wp.int32],
     records: wp.array2d,
     depth_keys: wp.array[wp.int32],
     order: wp.array[wp.int32],
@@ -252,7 +252,7 @@ def project(
     Args:
         particles: n particles.
         views: From ``upload_views``; ``view_index`` picks one.
-        view_index: Index into ``views``.
+        view_index: Index into ``views``, shape [1]: on the device, so that a captured graph can change cameras.
         records: Output, shape [n, RECORD + channels].
         depth_keys: Output, sort keys that grow with the distance from the camera plane, shape [>= n].
         order: Output, 0 .. n-1, shape [>= n].
@@ -266,7 +266,7 @@ def project(
 def project_adjoint(
     particles: Particles,
     views: wp.array,
-    view_index: int,
+    view_index: wp.array[wp.int32],
     records: wp.array2d,
     adj_records: wp.array2d,
     gradients: Particles,

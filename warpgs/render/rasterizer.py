@@ -122,17 +122,17 @@ class Rasterizer:
         self,
         particles: Particles,
         views: wp.array,
-        view_index: int,
+        view_index: wp.array[wp.int32],
         *,
         backdrop: Backdrop | None = None,
         tape: wp.Tape | None = None,
     ) -> None:
-        """Draw ``particles`` as seen by ``views[view_index]`` into ``image`` and ``transmittance``.
+        """Draw ``particles`` as seen by ``views[view_index[0]]`` into ``image`` and ``transmittance``.
 
         Args:
             particles: ``count`` particles on this device.
             views: Cameras of this image size, from ``upload_views``.
-            view_index: Which of them.
+            view_index: Which of them, shape [1]: on the device, so that a captured graph can change cameras.
             backdrop: Composite among these particles, which were seen from the same view (CPU only).
             tape: Records the backward pass when given: it reads and clears ``image.grad`` and adds to the ``grad`` of
                 each particle array (all must have been made with ``requires_grad``).
@@ -155,7 +155,12 @@ class Rasterizer:
             tape.record_func(backward, [*particles.named().values(), self.image])
 
     def backward(
-        self, particles: Particles, views: wp.array, view_index: int, adj_image: wp.array3d, gradients: Particles
+        self,
+        particles: Particles,
+        views: wp.array,
+        view_index: wp.array[wp.int32],
+        adj_image: wp.array3d,
+        gradients: Particles,
     ) -> None:
         """Add the gradient of the last ``render`` to ``gradients``.
 

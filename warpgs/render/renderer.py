@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import warp as wp
 
 from warpgs.devices import make_executor, pick_device
 from warpgs.math.pinhole import upload_views
@@ -56,7 +57,8 @@ class Renderer:
             near = NEAR_SHARE * float(np.linalg.norm(camera.center_world - center)) + 1e-6
         rasterizer = self._rasterizer_for(len(gaussians), camera)
         particles = Particles.upload(gaussians, self._device)
-        rasterizer.render(particles, upload_views([camera], near, self._device), 0)
+        views, first = upload_views([camera], near, self._device), wp.zeros(1, dtype=wp.int32, device=self._device)
+        rasterizer.render(particles, views, first)
         image = rasterizer.image.numpy()
         return Picture(
             color=np.ascontiguousarray(image[:3].transpose(1, 2, 0)),
