@@ -15,8 +15,8 @@ from PIL import Image
 import scenes
 from scenes.synthetic import tumble
 from tests.perfect_run import write_perfect_run
-from warpgs import cli
 from warpgs.cli import main
+from warpgs.cli.command import parse
 from warpgs.run import Run
 from warpgs.track import PRESETS, TrackConfig, track
 
@@ -178,15 +178,15 @@ def test_unknown_scene_is_one_sentence_with_the_remedy(here, capsys):
 
 def test_track_settings_are_those_of_the_preset():
     for preset in ("fast", "paper"):
-        _, arguments = cli._parse(["track", "tumble", "--run", "r", "--preset", preset])
+        _, arguments = parse(["track", "tumble", "--run", "r", "--preset", preset])
         assert arguments.settings == PRESETS[preset]
         assert type(arguments.settings) is TrackConfig
-    assert cli._parse(["track", "tumble", "--run", "r"])[1].settings == PRESETS["fast"]
+    assert parse(["track", "tumble", "--run", "r"])[1].settings == PRESETS["fast"]
 
 
 def test_track_options_change_one_setting_each():
     words = "--preset paper --device cpu --threads 1 --seed 7 --image-scale 0.5 --follow.priors.neighbors 9 --no-cloud"
-    _, arguments = cli._parse(["track", "tumble", "--run", "r", *words.split()])
+    _, arguments = parse(["track", "tumble", "--run", "r", *words.split()])
     paper = PRESETS["paper"]
     follow = replace(paper.follow, priors=replace(paper.follow.priors, neighbors=9))
     assert arguments.settings == replace(

@@ -1,0 +1,71 @@
+"""What the verbs of the command line share: what a verb is, opening a run, tables and progress."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+from tyro.conf import FlagCreatePairsOff
+
+if TYPE_CHECKING:
+    from warpgs.run import Run
+    from warpgs.types import Scene
+
+Flag = FlagCreatePairsOff[bool]
+
+
+class UsageError(ValueError):
+    """A command line that makes no sense, whatever the data."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One subcommand."""
+
+    arguments: type
+    """Its options: a frozen dataclass whose docstring is the help text; it has a field ``debug``."""
+    action: Callable[[Any], None]
+    """Does the work, given an ``arguments``."""
+    parse: Callable[[list[str]], Any] | None = None
+    """Makes an ``arguments`` from the words after the verb, where the dataclass alone cannot."""
+    after_interrupt: Callable[[Any, list[str]], str] | None = None
+    """What to say after Ctrl-C, given the arguments and all words of the command."""
+
+
+def open_run(path: Path, moved_to: str | None) -> tuple[Run, Scene]:
+    """A run and its scene, which is where it was or where the user says it is now."""
+    from scenes import open_scene
+    from warpgs.run import Run
+
+    run = Run.open(path)
+    try:
+        return run, open_scene(moved_to or run.scene_name)
+    except FileNotFoundError as error:
+        if moved_to is not None:
+            raise
+        raise FileNotFoundError(f"{error}; if the scene moved, say where it is with --scene") from error
+
+
+def description(arguments: type) -> str:
+    """The help text of a verb."""
+    return inspect.cleandoc(arguments.__doc__ or "")
+
+
+def first_line(documented: object) -> str:
+    return (inspect.getdoc(documented) or "").split("\n")[0]
+
+
+def print_table(title: str, rows: dict[str, str]) -> None:
+    width = max(len(name) for name in rows)
+    print(title)
+    for name, text in rows.items():
+        print(f"  {name:<{width}}  {text}")
+
+
+def progress_bar(verb: str, total: int, initial: int = 0) -> tqdm:
+    """A progress bar on stderr."""
+    return tqdm(total=total, initial=initial, desc=verb, unit="timestep", dynamic_ncols=True)

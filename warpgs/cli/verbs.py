@@ -1,0 +1,17 @@
+"""Every verb of the command line, in the order of ``warpgs --help``. A new one: a file beside this, an entry here."""
+
+from warpgs.cli.evaluate import EVALUATE
+from warpgs.cli.export import EXPORT
+from warpgs.cli.inspect import INSPECT
+from warpgs.cli.render import RENDER
+from warpgs.cli.scenes import SCENES
+from warpgs.cli.track import TRACK
+
+VERBS = {
+    "scenes": SCENES,
+    "inspect": INSPECT,
+    "track": TRACK,
+    "evaluate": EVALUATE,
+    "render": RENDER,
+    "export": EXPORT,
+}
