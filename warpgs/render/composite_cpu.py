@@ -1,5 +1,5 @@
-"""Tiles -> pixels and back, for the CPU: a tile of pixels stays in cache while its splats pass over it, eight pixels at
-a time.
+"""Tiles -> pixels and back, for the CPU: a tile of pixels stays in cache while its splats pass over it, a block of 4x2
+pixels at a time.
 
 Written in clang vector types (``wp.func_native``), because Warp's own vectors of eight take twice as long. Every pixel
 of a tile keeps its transmittance T; it is saturated ("stop here") when the next splat would bring T under 1e-4, and
@@ -18,7 +18,7 @@ from warpgs.render.project import GRADIENT, RECORD
 
 TILE_WIDTH = 64
 TILE_HEIGHT = 32
-"""[px] Measured: the fastest at 640x360 with 20k to 100k splats; all planes of a tile fit in the second-level cache."""
+"""[px] Measured: the fastest at 640x360 with 20k to 100k splats; a tile fits in the second-level cache."""
 
 _EXP2_COEFFICIENTS = {
     # minimax polynomial of 2^f, |f| <= 1/2, relative error 2e-7
@@ -35,14 +35,14 @@ _PRELUDE = """
 #pragma clang fp contract(fast)
 typedef $REAL Real;
 typedef Real Real8 __attribute__((ext_vector_type(8), aligned(sizeof(Real))));
-typedef Real Real4 __attribute__((ext_vector_type(4)));
+typedef Real Real4 __attribute__((ext_vector_type(4), aligned(sizeof(Real))));
 typedef decltype(Real8() < Real8()) Bits8;  // int, or whichever long the compiler compares doubles to
 enum { CHANNELS = $CHANNELS, RECORD = $RECORD, STRIDE = RECORD + CHANNELS, DEPTH = 8 };
-enum { WIDTH = $TILE_WIDTH, HEIGHT = $TILE_HEIGHT, PIXELS = WIDTH * HEIGHT };
+enum { COLUMNS = $TILE_WIDTH / 4, ROWS = $TILE_HEIGHT / 2, BLOCKS = COLUMNS * ROWS };  // of blocks in a tile
 const Real LOG2E = (Real)1.4426950408889634;
 const Real ALPHA_MIN = (Real)(1.0 / 255.0), ALPHA_MAX = (Real)0.99, T_MIN = (Real)1e-4;
 const Bits8 SIGN = __builtin_bit_cast(Bits8, (Real8)(Real)-0.0);
-const Real8 lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+const Real8 lanes_x = {0, 1, 2, 3, 0, 1, 2, 3}, lanes_y = {0, 0, 0, 0, 1, 1, 1, 1}, zero = (Real8)(Real)0;
 
 auto exp2 = [&](Real8 x) -> Real8 {
     // clamped far below the alpha threshold, so that the exponent bits cannot wrap around
@@ -55,33 +55,69 @@ auto exp2 = [&](Real8 x) -> Real8 {
 auto masked = [&](Real8 x, Bits8 mask) -> Real8 {
     return __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, x) & mask);
 };
-auto saturated = [&](const Real* T) -> bool {
-    Real8 most = (Real8)(Real)0;
-    for (int i = 0; i < PIXELS; i += 8) most = __builtin_elementwise_max(most, *(const Real8*)(T + i));
-    return __builtin_reduce_max(most) <= T_MIN;
-};
 
-const int x0 = (tile % columns) * WIDTH, y0 = (tile / columns) * HEIGHT;
-const int valid_columns = wp::min((int)WIDTH, width - x0), valid_rows = wp::min((int)HEIGHT, height - y0);
+const int x0 = (tile % columns) * $TILE_WIDTH, y0 = (tile / columns) * $TILE_HEIGHT;
 const int begin = starts.data[tile], end = starts.data[tile + 1];
 const size_t plane = (size_t)width * height;
 
+// All a pass knows of eight pixels lies together: with one plane per channel, the planes would evict each other from
+// the first-level cache as soon as there are more than its ways.
+$BLOCK
+alignas(64) Block blocks[BLOCKS];
+
+// First and last column, first and last row of blocks in the tile.
 struct Box { int xa, xb, ya, yb; };
-const Box tile_area = {0, valid_columns - 1, 0, valid_rows - 1};
+const Box tile_area = {
+    0, (wp::min((int)$TILE_WIDTH, width - x0) - 1) >> 2, 0, (wp::min((int)$TILE_HEIGHT, height - y0) - 1) >> 1
+};
 auto box_of = [&](const Real* g, const Box& area) -> Box {
-    // of a splat within the tile; aligned to blocks of eight pixels on the left, like every area
-    const Real left = wp::max(g[0] - g[6] - x0, (Real)area.xa), right = wp::min(g[0] + g[6] - x0, (Real)area.xb);
-    const Real top = wp::max(g[1] - g[7] - y0, (Real)area.ya), bottom = wp::min(g[1] + g[7] - y0, (Real)area.yb);
-    return {(int)ceil(left) & ~7, (int)floor(right), (int)ceil(top), (int)floor(bottom)};
+    const Real left = wp::max(g[0] - g[6] - x0, (Real)(4 * area.xa));
+    const Real right = wp::min(g[0] + g[6] - x0, (Real)(4 * area.xb + 3));
+    const Real top = wp::max(g[1] - g[7] - y0, (Real)(2 * area.ya));
+    const Real bottom = wp::min(g[1] + g[7] - y0, (Real)(2 * area.yb + 1));
+    return {
+        (int)__builtin_elementwise_ceil(left) >> 2, (int)__builtin_elementwise_floor(right) >> 2,
+        (int)__builtin_elementwise_ceil(top) >> 1, (int)__builtin_elementwise_floor(bottom) >> 1
+    };
 };
 
-// With a backdrop, only pixels under the splats of this call are composited: the others are the backdrop's.
+// Visits the blocks of a splat's box: block, offsets from the center, opacity times the Gaussian.
+auto over_blocks = [&](const Real* g, const Box& box, auto visit) {
+    const Real8 xx = (Real8)((Real)-0.5 * LOG2E * g[2]), xy = (Real8)(-LOG2E * g[3]);
+    const Real8 yy = (Real8)((Real)-0.5 * LOG2E * g[4]), log_opacity = (Real8)g[5];
+    for (int row = box.ya; row <= box.yb; row++) {
+        const Real8 dy = lanes_y + ((Real)(2 * row + y0) - g[1]);
+        const Real8 linear = xy * dy, constant = yy * dy * dy + log_opacity;
+        for (int column = box.xa; column <= box.xb; column++) {
+            const Real8 dx = lanes_x + ((Real)(4 * column + x0) - g[0]);
+            visit(row * COLUMNS + column, dx, dy, exp2((xx * dx + linear) * dx + constant));
+        }
+    }
+};
+
+// Loads and stores of one plane of the picture; blocks may reach over its border.
+auto is_whole = [&](int x, int y) -> bool { return x + 4 <= width && y + 2 <= height; };
+auto in_picture = [&](int x, int y, int lane) -> bool { return x + (lane & 3) < width && y + (lane >> 2) < height; };
+auto load = [&](const Real* from, int x, int y) -> Real8 {
+    const Real* at = from + (size_t)y * width + x;
+    Real8 value = zero;
+    if (is_whole(x, y)) { value.lo = *(const Real4*)at; value.hi = *(const Real4*)(at + width); return value; }
+    for (int i = 0; i < 8; i++) if (in_picture(x, y, i)) value[i] = at[(i >> 2) * width + (i & 3)];
+    return value;
+};
+auto store = [&](Real* to, int x, int y, Real8 value) {
+    Real* at = to + (size_t)y * width + x;
+    if (is_whole(x, y)) { *(Real4*)at = value.lo; *(Real4*)(at + width) = value.hi; return; }
+    for (int i = 0; i < 8; i++) if (in_picture(x, y, i)) at[(i >> 2) * width + (i & 3)] = value[i];
+};
+
+// With a backdrop, only blocks under the splats of this call are composited: the others are the backdrop's.
 const bool has_backdrop = static_starts.shape[0] > 0;
 const int static_end = has_backdrop ? static_starts.data[tile + 1] : 0;
 int next_static = has_backdrop ? static_starts.data[tile] : 0;
 Box area = tile_area;
 if (has_backdrop) {
-    area = {WIDTH, -1, HEIGHT, -1};
+    area = {COLUMNS, -1, ROWS, -1};
     for (int k = begin; k < end; k++) {
         const Box box = box_of(records.data + (size_t)pairs.data[k] * STRIDE, tile_area);
         area.xa = wp::min(area.xa, box.xa); area.xb = wp::max(area.xb, box.xb);
@@ -93,86 +129,86 @@ auto static_is_nearer = [&](const Real* g) -> bool {
     return static_records.data[(size_t)static_pairs.data[next_static] * STRIDE + DEPTH] < g[DEPTH];
 };
 
-alignas(64) Real T[PIXELS];
-for (int i = 0; i < PIXELS; i++) T[i] = (Real)0;  // pixels outside the area count as saturated
-for (int y = area.ya; y <= area.yb; y++) for (int x = area.xa; x <= area.xb; x++) T[y * WIDTH + x] = (Real)1;
+// Every pixel starts with the transmittance 1; those outside the area or the picture count as saturated.
+for (int row = 0; row < ROWS; row++)
+    for (int column = 0; column < COLUMNS; column++) {
+        const bool inside = row >= area.ya && row <= area.yb && column >= area.xa && column <= area.xb;
+        const Bits8 seen = (lanes_x < (Real)(width - x0 - 4 * column)) & (lanes_y < (Real)(height - y0 - 2 * row));
+        blocks[row * COLUMNS + column].T = inside ? masked((Real8)(Real)1, seen) : zero;
+    }
+int first_live = 0;  // block; a saturated pixel stays so, so that the search goes on where it ended
+auto saturated = [&]() -> bool {
+    while (first_live < BLOCKS && __builtin_reduce_max(blocks[first_live].T) <= 0) first_live++;
+    return first_live == BLOCKS;
+};
 """
 
+_FORWARD_BLOCK = "struct Block { Real8 T, C[CHANNELS]; };"
+
 _FORWARD = """
-alignas(64) Real C[CHANNELS][PIXELS];
-for (int c = 0; c < CHANNELS; c++) for (int i = 0; i < PIXELS; i++) C[c][i] = (Real)0;
+for (int row = area.ya; row <= area.yb; row++)
+    for (int column = area.xa; column <= area.xb; column++)
+        for (int c = 0; c < CHANNELS; c++) blocks[row * COLUMNS + column].C[c] = zero;
 // the backdrop alone, in front of the splat at hand: what is behind follows from its finished picture
-alignas(64) Real static_T[PIXELS];
-alignas(64) Real static_C[CHANNELS][PIXELS];
+alignas(64) Block static_blocks[BLOCKS];
 bool split = false;
 
-auto blend = [&](Real* t_at, Real (*c_at)[PIXELS], int i, Real8 alpha, const Real8* feature) {
-    const Real8 t = *(Real8*)(t_at + i), weight = t * alpha, next = t - weight;
+auto blend = [&](Block& block, Real8 alpha, const Real* feature) {
+    const Real8 t = block.T, weight = t * alpha, next = t - weight;
     const Bits8 hit = alpha >= ALPHA_MIN, live = next > T_MIN, drawn = hit & live;
     const Real8 w = masked(weight, drawn);
-    for (int c = 0; c < CHANNELS; c++) *(Real8*)(c_at[c] + i) += w * feature[c];
-    const Bits8 kept = __builtin_bit_cast(Bits8, drawn ? next : t) | (hit & ~live & SIGN);
-    *(Real8*)(t_at + i) = __builtin_bit_cast(Real8, kept);
+    for (int c = 0; c < CHANNELS; c++) block.C[c] += w * feature[c];
+    block.T = __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, drawn ? next : t) | (hit & ~live & SIGN));
 };
 
-int count = 0;
 for (int k = begin; k < end;) {
-    if ((count++ & 15) == 15 && saturated(T)) break;
+    if (saturated()) break;
     const Real* g = records.data + (size_t)pairs.data[k] * STRIDE;
     const bool is_static = static_is_nearer(g);
     if (is_static) g = static_records.data + (size_t)static_pairs.data[next_static++] * STRIDE;
     else k++;
     if (has_backdrop && !is_static && !split) {
         split = true;
-        for (int i = 0; i < PIXELS; i++) static_T[i] = T[i];
-        for (int c = 0; c < CHANNELS; c++) for (int i = 0; i < PIXELS; i++) static_C[c][i] = C[c][i];
+        for (int i = 0; i < BLOCKS; i++) static_blocks[i] = blocks[i];
     }
-    const bool both = is_static && split;
     const Box box = box_of(g, area);
-    Real8 feature[CHANNELS];
-    for (int c = 0; c < CHANNELS; c++) feature[c] = (Real8)g[RECORD + c];
-    const Real8 quadratic = (Real8)((Real)-0.5 * LOG2E * g[2]);
-    for (int y = box.ya; y <= box.yb; y++) {
-        const Real dy = (Real)(y + y0) - g[1];
-        const Real8 linear = (Real8)(-LOG2E * g[3] * dy);
-        const Real8 constant = (Real8)(g[5] - (Real)0.5 * LOG2E * g[4] * dy * dy);
-        for (int x = box.xa; x <= box.xb; x += 8) {
-            const int i = y * WIDTH + x;
-            const Real8 dx = lanes + ((Real)(x + x0) - g[0]);
-            const Real8 bare = exp2((quadratic * dx + linear) * dx + constant);
+    const Real* feature = g + RECORD;
+    if (is_static && split)
+        over_blocks(g, box, [&](int i, Real8 dx, Real8 dy, Real8 bare) {
             const Real8 alpha = __builtin_elementwise_min(bare, (Real8)ALPHA_MAX);
-            blend(T, C, i, alpha, feature);
-            if (both) blend(static_T, static_C, i, alpha, feature);
-        }
-    }
+            blend(blocks[i], alpha, feature);
+            blend(static_blocks[i], alpha, feature);
+        });
+    else
+        over_blocks(g, box, [&](int i, Real8 dx, Real8 dy, Real8 bare) {
+            blend(blocks[i], __builtin_elementwise_min(bare, (Real8)ALPHA_MAX), feature);
+        });
 }
 
-for (int y = 0; y < valid_rows; y++) {
-    const size_t row = (size_t)(y + y0) * width + x0;
-    if (!has_backdrop) {
-        for (int x = 0; x < valid_columns; x++) transmittance.data[row + x] = wp::abs(T[y * WIDTH + x]);
-        for (int c = 0; c < CHANNELS; c++)
-            for (int x = 0; x < valid_columns; x++) image.data[c * plane + row + x] = C[c][y * WIDTH + x];
-        continue;
-    }
-    // share of the backdrop's light that still comes through; at most 1, so nothing is amplified
-    Real passed[WIDTH];
-    const bool inside_row = split && y >= area.ya && y <= area.yb;
-    for (int x = 0; x < valid_columns; x++) {
-        const int i = y * WIDTH + x;
-        const bool inside = inside_row && x >= area.xa && x <= area.xb;
-        passed[x] = !inside ? (Real)1 : T[i] > 0 ? T[i] / wp::abs(static_T[i]) : (Real)0;
-        transmittance.data[row + x] = passed[x] * static_transmittance.data[row + x];
-    }
-    for (int c = 0; c < CHANNELS; c++)
-        for (int x = 0; x < valid_columns; x++) {
-            const Real whole = static_image.data[c * plane + row + x];
-            const bool inside = inside_row && x >= area.xa && x <= area.xb;
-            const int i = y * WIDTH + x;
-            image.data[c * plane + row + x] = inside ? C[c][i] + passed[x] * (whole - static_C[c][i]) : whole;
+for (int row = tile_area.ya; row <= tile_area.yb; row++)
+    for (int column = tile_area.xa; column <= tile_area.xb; column++) {
+        const int i = row * COLUMNS + column, x = x0 + 4 * column, y = y0 + 2 * row;
+        const Block& block = blocks[i];
+        if (!has_backdrop) {
+            store(transmittance.data, x, y, __builtin_elementwise_abs(block.T));
+            for (int c = 0; c < CHANNELS; c++) store(image.data + c * plane, x, y, block.C[c]);
+            continue;
         }
-}
+        const bool inside = split && row >= area.ya && row <= area.yb && column >= area.xa && column <= area.xb;
+        const Block& other = static_blocks[i];
+        // share of the backdrop's light that still comes through; at most 1, so nothing is amplified
+        Real8 passed = (Real8)(Real)1;
+        if (inside) passed = block.T > 0 ? block.T / __builtin_elementwise_abs(other.T) : zero;
+        store(transmittance.data, x, y, passed * load(static_transmittance.data, x, y));
+        for (int c = 0; c < CHANNELS; c++) {
+            Real8 whole = load(static_image.data + c * plane, x, y);
+            if (inside) whole = block.C[c] + passed * (whole - other.C[c]);
+            store(image.data + c * plane, x, y, whole);
+        }
+    }
 """
+
+_BACKWARD_BLOCK = "struct Block { Real8 T, S, V[CHANNELS]; };"
 
 _BACKWARD = """
 enum { GRADIENT = $GRADIENT };
@@ -186,65 +222,46 @@ for (int k = begin; k < end; k++) {
 }
 if (last < begin) return;
 
-alignas(64) Real S[PIXELS];
-alignas(64) Real V[CHANNELS][PIXELS];
-for (int i = 0; i < PIXELS; i++) S[i] = (Real)0;
-for (int c = 0; c < CHANNELS; c++) for (int i = 0; i < PIXELS; i++) V[c][i] = (Real)0;
-for (int y = area.ya; y <= area.yb; y++) {
-    const size_t row = (size_t)(y + y0) * width + x0;
-    for (int c = 0; c < CHANNELS; c++)
-        for (int x = area.xa; x <= area.xb; x++) {
-            const Real v = image_gradient.data[c * plane + row + x];
-            V[c][y * WIDTH + x] = v;
-            S[y * WIDTH + x] += v * image.data[c * plane + row + x];
+for (int row = area.ya; row <= area.yb; row++)
+    for (int column = area.xa; column <= area.xb; column++) {
+        Block& block = blocks[row * COLUMNS + column];
+        block.S = zero;
+        for (int c = 0; c < CHANNELS; c++) {
+            block.V[c] = load(image_gradient.data + c * plane, x0 + 4 * column, y0 + 2 * row);
+            block.S += block.V[c] * load(image.data + c * plane, x0 + 4 * column, y0 + 2 * row);
         }
-}
+    }
 
-int count = 0;
 for (int k = begin; k <= last;) {
-    if ((count++ & 15) == 15 && saturated(T)) break;
+    if (saturated()) break;
     const int splat = pairs.data[k];
     const Real* g = records.data + (size_t)splat * STRIDE;
     const bool is_static = static_is_nearer(g), active = !is_static && splat < active_count;
     Real* adj = pair_gradients.data + (size_t)k * (GRADIENT + CHANNELS);
     if (is_static) g = static_records.data + (size_t)static_pairs.data[next_static++] * STRIDE;
     else k++;
-    const Box box = box_of(g, area);
-    Real8 feature[CHANNELS], adj_feature[CHANNELS];
-    for (int c = 0; c < CHANNELS; c++) { feature[c] = (Real8)g[RECORD + c]; adj_feature[c] = (Real8)(Real)0; }
-    const Real8 quadratic = (Real8)((Real)-0.5 * LOG2E * g[2]), zero = (Real8)(Real)0;
+    Real8 adj_feature[CHANNELS];
+    for (int c = 0; c < CHANNELS; c++) adj_feature[c] = zero;
     // moments of (alpha dL/dalpha) over the pixels of the splat
     Real8 m0 = zero, mx = zero, my = zero, mxx = zero, mxy = zero, myy = zero;
-    for (int y = box.ya; y <= box.yb; y++) {
-        const Real dy = (Real)(y + y0) - g[1];
-        const Real8 linear = (Real8)(-LOG2E * g[3] * dy);
-        const Real8 constant = (Real8)(g[5] - (Real)0.5 * LOG2E * g[4] * dy * dy);
-        Real8 row0 = zero, row_x = zero;
-        for (int x = box.xa; x <= box.xb; x += 8) {
-            const int i = y * WIDTH + x;
-            const Real8 t = *(Real8*)(T + i), dx = lanes + ((Real)(x + x0) - g[0]);
-            const Real8 bare = exp2((quadratic * dx + linear) * dx + constant);
-            const Real8 alpha = __builtin_elementwise_min(bare, (Real8)ALPHA_MAX);
-            const Real8 weight = t * alpha, next = t - weight;
-            const Bits8 hit = alpha >= ALPHA_MIN, live = next > T_MIN, drawn = hit & live;
-            const Real8 w = masked(weight, drawn);
-            Real8 vc = *(Real8*)(V[0] + i) * feature[0];
-            for (int c = 1; c < CHANNELS; c++) vc += *(Real8*)(V[c] + i) * feature[c];
-            const Real8 rest = *(Real8*)(S + i) - w * vc;
-            *(Real8*)(S + i) = rest;
-            const Bits8 kept = __builtin_bit_cast(Bits8, drawn ? next : t) | (hit & ~live & SIGN);
-            *(Real8*)(T + i) = __builtin_bit_cast(Real8, kept);
-            if (!active) continue;
-            const Real8 adj_alpha = t * vc - rest / ((Real)1 - alpha);
-            const Real8 e = masked(alpha * adj_alpha, drawn & (bare < ALPHA_MAX));
-            for (int c = 0; c < CHANNELS; c++) adj_feature[c] += w * *(Real8*)(V[c] + i);
-            const Real8 ex = e * dx;
-            row0 += e; row_x += ex; mxx += ex * dx;
-        }
-        m0 += row0; mx += row_x; mxy += row_x * dy;
-        const Real8 row_y = row0 * dy;
-        my += row_y; myy += row_y * dy;
-    }
+    over_blocks(g, box_of(g, area), [&](int i, Real8 dx, Real8 dy, Real8 bare) {
+        Block& block = blocks[i];
+        const Real8 t = block.T, alpha = __builtin_elementwise_min(bare, (Real8)ALPHA_MAX);
+        const Real8 weight = t * alpha, next = t - weight;
+        const Bits8 hit = alpha >= ALPHA_MIN, live = next > T_MIN, drawn = hit & live;
+        const Real8 w = masked(weight, drawn);
+        Real8 vc = block.V[0] * g[RECORD];
+        for (int c = 1; c < CHANNELS; c++) vc += block.V[c] * g[RECORD + c];
+        const Real8 rest = block.S - w * vc;
+        block.S = rest;
+        block.T = __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, drawn ? next : t) | (hit & ~live & SIGN));
+        if (!active) return;
+        const Real8 adj_alpha = t * vc - rest / ((Real)1 - alpha);
+        const Real8 e = masked(alpha * adj_alpha, drawn & (bare < ALPHA_MAX));
+        for (int c = 0; c < CHANNELS; c++) adj_feature[c] += w * block.V[c];
+        const Real8 ex = e * dx, ey = e * dy;
+        m0 += e; mx += ex; my += ey; mxx += ex * dx; mxy += ex * dy; myy += ey * dy;
+    });
     if (!active) continue;
     auto sum = [](Real8 v) -> Real { Real4 h = v.lo + v.hi; return (h.x + h.y) + (h.z + h.w); };
     const Real sx = sum(mx), sy = sum(my);
@@ -259,12 +276,13 @@ for (int k = begin; k <= last;) {
 """
 
 
-def _snippet(body: str, dtype: type, channels: int) -> str:
+def _snippet(block: str, body: str, dtype: type, channels: int) -> str:
     double = dtype is wp.float64
     polynomial = "(Real8)(Real)" + repr(_EXP2_COEFFICIENTS[dtype][0])
     for coefficient in _EXP2_COEFFICIENTS[dtype][1:]:
         polynomial = f"({polynomial}) * f + (Real){coefficient!r}"
     values = {
+        "BLOCK": block,
         "REAL": "double" if double else "float",
         "MANTISSA": 52 if double else 23,
         "POLYNOMIAL": polynomial,
@@ -285,7 +303,7 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
     """Forward, backward and reduction kernels for numbers of ``dtype`` and ``channels`` channels."""
     real = dtype
 
-    @wp.func_native(_snippet(_FORWARD, dtype, channels))
+    @wp.func_native(_snippet(_FORWARD_BLOCK, _FORWARD, dtype, channels))
     def composite_tile(
         starts: wp.array(dtype=wp.int32),
         pairs: wp.array(dtype=wp.int32),
@@ -304,7 +322,7 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
     ): ...
 
     # named *_gradients: Warp declares an adj_ twin of every argument of a native function
-    @wp.func_native(_snippet(_BACKWARD, dtype, channels))
+    @wp.func_native(_snippet(_BACKWARD_BLOCK, _BACKWARD, dtype, channels))
     def composite_tile_adjoint(
         starts: wp.array(dtype=wp.int32),
         pairs: wp.array(dtype=wp.int32),
