@@ -44,13 +44,13 @@ def test_adam_matches_oracle(kind):
     value = values_like(kind, 7, 0)
     parameter, gradient = wp.array(value, dtype=kind, device="cpu"), wp.zeros(7, dtype=kind, device="cpu")
     adam, oracle = Adam({"x": parameter}, {"x": 0.05}), AdamOracle(parameter.numpy(), 0.05)
+    adam.decay(30, 0.2)
     double = parameter.numpy().dtype == np.float64
     for i in range(40):
         g = (values_like(kind, 7, i + 1) * 10.0 ** (i % 5 - 3)).astype(parameter.numpy().dtype)
-        scale = 1.0 / (1 + i % 3)
         gradient.assign(g)
-        adam.step({"x": gradient}, scale)
-        oracle.step(g.astype(np.float64), scale)
+        adam.step({"x": gradient})
+        oracle.step(g.astype(np.float64), 0.2 ** min(i / 29, 1.0))
     np.testing.assert_allclose(parameter.numpy(), oracle.value, rtol=0, atol=1e-13 if double else 1e-6)
 
 
@@ -98,11 +98,52 @@ def test_adam_touches_nothing_outside_a_slice():
     assert (whole_gradient.numpy()[~inside] == 1.0).all() and not whole_gradient.numpy()[inside].any()
 
 
-def test_adam_scales_rates_by_name():
+def test_adam_decays_rates_by_name_from_the_last_reset():
     arrays = {name: wp.zeros(1, dtype=float, device="cpu") for name in "abc"}
     gradients = {name: wp.ones(1, dtype=float, device="cpu") for name in "abc"}
-    Adam(arrays, {"a": 1.0, "b": 1.0, "c": 1.0}).step(gradients, {"a": 0.25, "b": 0.0})
-    assert [float(arrays[name].numpy()[0]) for name in "abc"] == pytest.approx([-0.25, 0.0, -1.0])
+    adam = Adam(arrays, {"a": 1.0, "b": 1.0, "c": 0.0})
+    adam.decay(3, {"a": 0.25})
+    for _ in range(5):
+        adam.step({name: wp.ones(1, dtype=float, device="cpu") for name in "abc"})
+    assert [float(arrays[name].numpy()[0]) for name in "abc"] == pytest.approx([-2.25, -5.0, 0.0])
+    adam.reset()
+    adam.step(gradients)
+    assert [float(arrays[name].numpy()[0]) for name in "abc"] == pytest.approx([-3.25, -6.0, 0.0])
+
+
+@pytest.mark.parametrize("final", [1.0, 0.3])
+def test_adam_does_not_decay_a_single_step(final):
+    x = wp.zeros(1, dtype=float, device="cpu")
+    adam = Adam({"x": x}, {"x": 1.0})
+    adam.decay(1, final)
+    adam.step({"x": wp.ones(1, dtype=float, device="cpu")})
+    assert float(x.numpy()[0]) == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(("steps", "final"), [(0, 1.0), (5, 0.0), (5, float("nan")), (5, -1.0), (5, float("inf"))])
+def test_adam_refuses_to_decay_without_a_schedule(steps, final):
+    with pytest.raises(ValueError, match=r"Adam: (steps of the decay|final share)"):
+        Adam({"x": wp.zeros(1, device="cpu")}, {"x": 1.0}).decay(steps, final)
+
+
+def test_adam_gives_the_same_bits_when_a_captured_step_is_replayed():
+    value, gradient = values_like(wp.vec3, 50, 0), values_like(wp.vec3, 50, 1)
+    results = []
+    for captured in (False, True):
+        parameter, g = wp.array(value, dtype=wp.vec3, device="cpu"), wp.zeros(50, dtype=wp.vec3, device="cpu")
+        adam = Adam({"x": parameter}, {"x": 0.05})
+        adam.decay(7, 0.1)
+        with wp.ScopedCapture(device="cpu") as capture:
+            adam.step({"x": g})
+        for i in range(10):
+            g.assign(gradient * (1 + i % 3))
+            if captured:
+                wp.capture_launch(capture.graph)
+            else:
+                adam.step({"x": g})
+        assert adam.step_count == 10
+        results.append(parameter.numpy().copy())
+    np.testing.assert_array_equal(*results)
 
 
 def test_adam_reset_repeats_the_first_step():

@@ -104,12 +104,12 @@ def test_step_moves_every_cluster_rigidly_and_particles_turn_with_it(device):
     means, rotations = poses()
     clusters = make_clusters(means, CLUSTERS, device=device, shift_rate=0.03, turn_rate=0.05)
     foreground, gradients = particles_at(means, rotations, device), Particles.zeros(COUNT, device)
-    clusters.begin(means)
+    clusters.begin(means, 20)
     rng = np.random.default_rng(7)
     for _ in range(20):
         gradients.means.assign(rng.normal(size=(COUNT, 3)) + 1.0)
         gradients.rotations.assign(rng.normal(size=(COUNT, 4)) + 1.0)
-        clusters.step(foreground, gradients, 1.0)
+        clusters.step(foreground, gradients)
     means_after = foreground.means.numpy()
     since = Rotation.from_quat(foreground.rotations.numpy()) * Rotation.from_quat(rotations).inv()
     for cluster in range(clusters.count):
@@ -127,10 +127,10 @@ def test_step_goes_against_the_force_and_clears_it(device):
     identity = np.tile([0.0, 0.0, 0.0, 1.0], (2, 1))
     clusters = make_clusters(means, 1, device=device, shift_rate=0.01, turn_rate=0.1)
     foreground, gradients = particles_at(means, identity, device), Particles.zeros(2, device)
-    clusters.begin(means)
+    clusters.begin(means, 20)
     gradients.means.assign([[5.0, 0.0, 0.0], [-2.0, 0.0, 0.0]])  # net force along x, torque about -z
-    clusters.step(foreground, gradients, 0.5)
-    expected = Rotation.from_rotvec([0.0, 0.0, 0.05]).apply(means) - np.array([0.005, 0.0, 0.0])
+    clusters.step(foreground, gradients)
+    expected = Rotation.from_rotvec([0.0, 0.0, 0.1]).apply(means) - np.array([0.01, 0.0, 0.0])
     np.testing.assert_allclose(foreground.means.numpy(), expected, rtol=0.0, atol=1e-6)
     assert all(not array.numpy().any() for array in gradients.named().values())
 
@@ -140,10 +140,25 @@ def test_step_clears_the_gradients_of_particles_that_follow(device):
     means, rotations = poses()
     clusters = make_clusters(means, CLUSTERS, device=device)
     foreground, gradients = particles_at(means, rotations, device), Particles.zeros(COUNT + 5, device)
-    clusters.begin(means)
+    clusters.begin(means, 20)
     gradients.means.fill_(wp.vec3(1.0, 1.0, 1.0))
-    clusters.step(foreground, gradients, 1.0)
+    clusters.step(foreground, gradients)
     assert not gradients.means.numpy().any()
+
+
+def test_steps_shrink_to_the_final_rate(device):
+    means = np.array([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]])
+    clusters = make_clusters(means, 1, device=device, shift_rate=0.01, final_rate=0.25)
+    foreground = particles_at(means, np.tile([0.0, 0.0, 0.0, 1.0], (2, 1)), device)
+    gradients = Particles.zeros(2, device)
+    for _ in range(2):
+        x = [float(foreground.means.numpy()[0, 0])]
+        clusters.begin(foreground.means.numpy(), 3)
+        for _ in range(3):
+            gradients.means.fill_(wp.vec3(-1.0, 0.0, 0.0))
+            clusters.step(foreground, gradients)
+            x.append(float(foreground.means.numpy()[0, 0]))
+        np.testing.assert_allclose(np.diff(x), [0.01, 0.005, 0.0025], rtol=1e-4)
 
 
 def test_begin_forgets_the_last_timestep(device):
@@ -152,10 +167,10 @@ def test_begin_forgets_the_last_timestep(device):
     results = []
     for _ in range(2):
         foreground, gradients = particles_at(means, rotations, device), Particles.zeros(COUNT, device)
-        clusters.begin(means)
+        clusters.begin(means, 20)
         for _ in range(3):
             gradients.means.fill_(wp.vec3(1.0, -2.0, 0.5))
-            clusters.step(foreground, gradients, 1.0)
+            clusters.step(foreground, gradients)
         results.append(foreground.means.numpy())
     np.testing.assert_array_equal(results[0], results[1])
 
@@ -194,9 +209,9 @@ def test_fewer_particles_than_clusters_still_move(count, device):
         clusters = make_clusters(means, 40, device=device, shift_rate=0.01)
     assert 1 <= clusters.count <= count and set(clusters.labels) == set(range(clusters.count))
     foreground, gradients = particles_at(means, rotations, device), Particles.zeros(count, device)
-    clusters.begin(means)
+    clusters.begin(means, 20)
     gradients.means.fill_(wp.vec3(1.0, 0.0, 0.0))
-    clusters.step(foreground, gradients, 1.0)
+    clusters.step(foreground, gradients)
     assert (foreground.means.numpy()[:, 0] < means[:, 0]).all()
 
 

@@ -1,6 +1,5 @@
-"""Minimizers on the device and schedules of their rates."""
+"""Minimizers on the device."""
 
 from warpgs.optimize.adam import Adam
-from warpgs.optimize.schedule import exponential_decay
 
-__all__ = ["Adam", "exponential_decay"]
+__all__ = ["Adam"]

@@ -1,4 +1,8 @@
-"""Adam (Kingma and Ba 2015) on the device: one launch per parameter updates it and clears its gradient."""
+"""Adam (Kingma and Ba 2015) on the device: one launch per parameter updates it and clears its gradient.
+
+Steps are counted on the device, and bias corrections and decayed rates follow from the count there, so that a step can
+be captured once and replayed.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,6 +15,29 @@ from warpgs.checks import refuse
 from warpgs.math.numbers import number_type
 
 
+@wp.kernel(enable_backward=False)
+def advance_kernel(
+    # inputs
+    rates: wp.array[wp.float64],
+    decays: wp.array[wp.vec2d],  # logarithm of the final share, number of steps until there
+    beta_first: wp.float64,
+    beta_second: wp.float64,
+    epsilon: wp.float64,
+    # outputs
+    count: wp.array[int],
+    scales: wp.array[wp.float64],  # rate of each parameter with both bias corrections, then epsilon with its own
+):
+    step = wp.float64(count[0])
+    count[0] += 1
+    done = step + wp.float64(1.0)
+    root = wp.sqrt(wp.float64(1.0) - wp.pow(beta_second, done))
+    correction = root / (wp.float64(1.0) - wp.pow(beta_first, done))
+    for slot in range(rates.shape[0]):
+        share = wp.exp(decays[slot][0] * wp.min(step / decays[slot][1], wp.float64(1.0)))
+        scales[slot] = rates[slot] * share * correction
+    scales[rates.shape[0]] = epsilon * root
+
+
 @cache
 def adam_kernels(dtype: type) -> SimpleNamespace:
     """The kernels for numbers of ``dtype``, wp.float32 or wp.float64, over arrays seen as flat numbers."""
@@ -19,8 +46,8 @@ def adam_kernels(dtype: type) -> SimpleNamespace:
     @wp.kernel(module="unique", enable_backward=False)
     def adam_kernel(
         # inputs
-        rate: real,  # includes both bias corrections
-        epsilon: real,  # includes the bias correction of the second moment
+        scales: wp.array(dtype=wp.float64),  # see advance_kernel
+        slot: int,
         share_first: real,  # 1 - beta: in float32 beta = 0.999 itself would be off by 1e-5 of this share
         share_second: real,
         # outputs
@@ -30,6 +57,7 @@ def adam_kernels(dtype: type) -> SimpleNamespace:
         parameter: wp.array(dtype=real),
     ):
         i = wp.tid()
+        rate, epsilon = real(scales[slot]), real(scales[scales.shape[0] - 1])
         g = gradient[i]
         m = first_moment[i] + share_first * (g - first_moment[i])
         v = second_moment[i] + share_second * (g * g - second_moment[i])
@@ -88,39 +116,66 @@ class Adam:
         self.rates = dict(rates)
         self.betas = betas
         self.epsilon = epsilon
-        self.step_count = 0
         self._slots = {name: _Slot(name, array) for name, array in parameters.items() if rates[name] > 0.0}
+        device = next((slot.flat.device for slot in self._slots.values()), "cpu")
+        self._count = wp.zeros(1, dtype=int, device=device)
+        moving = [rates[name] for name in self._slots]
+        self._rates = wp.array(moving, dtype=wp.float64, device=device)
+        self._decays = wp.array([(0.0, 1.0)] * len(moving), dtype=wp.vec2d, device=device)
+        self._scales = wp.zeros(len(moving) + 1, dtype=wp.float64, device=device)
 
-    def step(self, gradients: Mapping[str, wp.array], rate_scale: float | Mapping[str, float] = 1.0) -> None:
-        """Update every parameter whose rate is positive and set its gradient to zero.
+    @property
+    def step_count(self) -> int:
+        """Steps since the last reset; reads back from the device."""
+        return int(self._count.numpy()[0])
+
+    def decay(self, steps: int, final: float | Mapping[str, float]) -> None:
+        """Let rates fall by the same ratio at every step since the last reset: final ** (step / (steps - 1)).
+
+        Args:
+            steps: Number of steps of the whole optimization, at least 1.
+            final: Factor on all rates at the last step and after it, > 0, or one by name (1 for names left out).
+                A single step has the full rate.
+
+        Raises:
+            ValueError: No step, or a factor that is not positive.
+        """
+        if steps < 1:
+            refuse("Adam: steps of the decay", "at least 1", steps)
+        finals = [final.get(name, 1.0) if isinstance(final, Mapping) else final for name in self._slots]
+        for share in finals:
+            if not 0.0 < share < np.inf:
+                refuse("Adam: final share of a rate", "a factor > 0", share)
+        until = max(steps - 1, 1)
+        self._decays.assign([(np.log(share) if steps > 1 else 0.0, until) for share in finals])
+
+    def step(self, gradients: Mapping[str, wp.array]) -> None:
+        """Update every parameter whose rate is positive and set its gradient to zero. Can be captured.
 
         Args:
             gradients: Name to gradient, shape and type as the parameter. Names without a positive rate are ignored.
-            rate_scale: Multiplies all rates of this step, or each by name (1 for names left out).
 
         Raises:
             ValueError: A gradient that is missing or does not fit its parameter.
         """
         flat = {name: slot.flat_gradient(name, gradients) for name, slot in self._slots.items()}
-        self.step_count += 1
         beta_first, beta_second = self.betas
-        root = np.sqrt(1.0 - beta_second**self.step_count)
-        correction = root / (1.0 - beta_first**self.step_count)
-        for name, slot in self._slots.items():
-            scale = rate_scale.get(name, 1.0) if isinstance(rate_scale, Mapping) else rate_scale
-            rate = self.rates[name] * scale * correction
+        inputs = [self._rates, self._decays, beta_first, beta_second, self.epsilon]
+        outputs = [self._count, self._scales]
+        wp.launch(advance_kernel, 1, inputs, outputs, device=self._count.device, record_tape=False)
+        for index, (name, slot) in enumerate(self._slots.items()):
             wp.launch(
                 slot.kernels.adam,
                 slot.flat.size,
-                [rate, self.epsilon * root, 1.0 - beta_first, 1.0 - beta_second],
+                [self._scales, index, 1.0 - beta_first, 1.0 - beta_second],
                 [flat[name], slot.first_moment, slot.second_moment, slot.flat],
                 device=slot.flat.device,
                 record_tape=False,
             )
 
     def reset(self) -> None:
-        """Forget all moments and count steps from zero again: what a new timestep starts with."""
-        self.step_count = 0
+        """Forget all moments and count steps from zero again: what a new timestep starts with. Decays stay."""
+        self._count.zero_()
         for slot in self._slots.values():
             slot.first_moment.zero_()
             slot.second_moment.zero_()

@@ -10,7 +10,6 @@ import warp as wp
 
 from warpgs.math.order import morton_codes
 from warpgs.optimize.adam import Adam
-from warpgs.optimize.schedule import exponential_decay
 from warpgs.particles import Particles, logit
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.densify import RESET_OPACITY, ScreenGradients, densify
@@ -59,6 +58,7 @@ def reconstruct(
     rates["means"] *= radius
     particles = Particles.upload(gaussians, objective.device)
     adam = Adam(particles.named(), rates)
+    adam.decay(max(config.steps, 1), {"means": config.final_means_rate})
     fit = _Fit(particles, _zeros(particles), adam, ScreenGradients(len(particles), objective.device))
     corrections = {"log_gains": objective.log_gains, "offsets": objective.offsets}
     adj_corrections = {name: wp.zeros_like(array) for name, array in corrections.items()}
@@ -68,8 +68,7 @@ def reconstruct(
     random = np.random.default_rng([seed, 0, 1])
     for step in range(1, config.steps + 1):
         objective.accumulate(fit.particles, views.take(), fit.gradients, *adj_corrections.values())
-        decay = exponential_decay(step - 1, config.steps, config.final_means_rate)
-        fit.adam.step(fit.gradients.named(), {"means": decay})
+        fit.adam.step(fit.gradients.named())
         correction_adam.step(adj_corrections)
         _densify(fit, objective, config, step, radius, random)
         if progress is not None and (step % PROGRESS_EVERY == 0 or step == config.steps):

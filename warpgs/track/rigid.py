@@ -94,28 +94,30 @@ class Clusters:
         self._adj_motion = {name: wp.zeros_like(array) for name, array in self._motion.items()}
         rates = {"shifts": config.shift_rate * radius, "turns": config.turn_rate}
         self._adam = Adam(self._motion, rates)
+        self._final_rate = config.final_rate
 
-    def begin(self, means: np.ndarray) -> None:
-        """Start aligning from these centers, shape [n, 3]."""
+    def begin(self, means: np.ndarray, steps: int) -> None:
+        """Start aligning from these centers, shape [n, 3], with rates that decay over ``steps``."""
         sums = np.zeros((self.count, 3))
         np.add.at(sums, self.labels, means)
         self._centers.assign(sums / np.bincount(self.labels, minlength=self.count)[:, None])
         self._adam.reset()
+        if steps:
+            self._adam.decay(steps, self._final_rate)
 
-    def step(self, foreground: Particles, gradients: Particles, rate_scale: float) -> None:
+    def step(self, foreground: Particles, gradients: Particles) -> None:
         """Move every cluster by one Adam step on the summed gradients of its particles.
 
         Args:
             foreground: The particles that were clustered; updated.
             gradients: Of these, and of others that may follow; all set to zero.
-            rate_scale: Multiplies both rates.
         """
         motion, adj = self._motion, self._adj_motion
         inputs = [foreground.means, foreground.rotations, gradients.means, gradients.rotations]
         inputs += [self._device_labels, self._centers]
         self._launch(gather_wrench_kernel, len(foreground), inputs, [adj["shifts"], adj["turns"]])
         gradients.zero_()
-        self._adam.step(adj, rate_scale)
+        self._adam.step(adj)
         inputs = [self._device_labels, self._centers, motion["shifts"], motion["turns"]]
         self._launch(move_particles_kernel, len(foreground), inputs, [foreground.means, foreground.rotations])
         self._launch(move_centers_kernel, self.count, [], [self._centers, motion["shifts"], motion["turns"]])

@@ -7,7 +7,6 @@ import warp as wp
 
 from warpgs.neighbors import nearest_neighbors
 from warpgs.optimize.adam import Adam
-from warpgs.optimize.schedule import exponential_decay
 from warpgs.particles import Particles
 from warpgs.priors import (
     BackgroundPrior,
@@ -77,6 +76,7 @@ class Tracker:
             self._background_rest = Rest.build(background.means, background.rotations, length_unit=unit)
         rates = {"means": config.free.means_rate * radius, "rotations": config.free.rotations_rate}
         self._adam = Adam({name: getattr(self._active, name) for name in rates}, rates)
+        self._adam.decay(config.free.steps, config.free.final_rate)
         self._clusters = None
         if config.rigid.clusters and self._moving:
             means = gaussians.means[: self._moving]
@@ -144,18 +144,16 @@ class Tracker:
         rigid_steps = 0
         if self._clusters is not None:
             rigid_steps = config.rigid.steps if self._before is not None else config.rigid.first_steps
-            self._clusters.begin(self._foreground.means.numpy())
+            self._clusters.begin(self._foreground.means.numpy(), rigid_steps)
         step_count = rigid_steps + config.free.steps
         self._adam.reset()
         recent: list[float] = []
         for step in range(step_count):
             objective.accumulate(self._drawn, views.take(), self._gradients, beside=self._accumulate_priors)
             if step < rigid_steps:
-                rate = exponential_decay(step, rigid_steps, config.rigid.final_rate)
-                self._clusters.step(self._foreground, self._gradients, rate)
+                self._clusters.step(self._foreground, self._gradients)
             else:
-                rate = exponential_decay(step - rigid_steps, config.free.steps, config.free.final_rate)
-                self._adam.step(self._gradients.named(), rate)
+                self._adam.step(self._gradients.named())
             done = step + 1
             if done > step_count - REPORTED_STEPS:
                 recent.append(objective.psnr())
