@@ -2,13 +2,26 @@
 
 The N depths are sorted once; the pairs (tile, splat) are then emitted in that order, so that a stable sort by tile
 alone is enough. On the CPU, where a launch is one thread in ascending order, that sort is one counting sort; on CUDA it
-is a scan and a radix sort.
+is a scan and a radix sort of the whole capacity, in which the unused places carry a key behind all tiles.
+
+No count comes back to the host while the lists are filled, so that an iteration can be captured. A view with more pairs
+than fit gets empty lists, which is safe, and a mark; who renders looks at it with ``overflowed``, grows and repeats.
 """
 
 from functools import cache
 from types import SimpleNamespace
 
+import numpy as np
 import warp as wp
+
+from warpgs.checks import refuse
+
+PAIRS_PER_SPLAT = 4
+"""Room for pairs at first; it grows by half over what is needed."""
+MOST_PAIRS = 2**30 - 1
+"""The radix sort works in two halves of one array, and arrays of Warp have up to 2^31 - 1 elements."""
+COUNT_LIMIT = 2**31 - 1
+"""``needed`` says this where the true count would not fit."""
 
 
 @wp.struct
@@ -33,25 +46,54 @@ def tile_grid(width: int, height: int, tile_width: int, tile_height: int) -> Til
 def bin_kernels(dtype: type) -> SimpleNamespace:
     """Binning kernels for records of ``dtype``."""
     real = dtype
+    # Lengths of an ellipse are taken this much longer, so that rounding never drops a pixel that is drawn.
+    margin = wp.constant(dtype(1.001))
+    log2_255 = wp.constant(dtype(np.log2(255.0)))
+    two_ln2 = wp.constant(dtype(2.0 * np.log(2.0)))
 
     @wp.func
-    def tile_range(records: wp.array2d(dtype=real), i: int, grid: TileGrid):
-        """First and last column, first and last row of the tiles under the box of a splat; empty when it is not
-        drawn."""
-        half_width = records[i, 6]
-        if half_width < real(0.0):
-            return wp.vec4i(0, -1, 0, -1)
-        x, y, half_height = records[i, 0], records[i, 1], records[i, 7]
+    def touched(low: real, high: real, size: int, count: int):
+        """First and last of ``count`` tiles of ``size`` pixels with a pixel center from ``low`` to ``high`` [px]."""
         # clamp while still floating: a splat can be wider than an int
-        last_column, last_row = real(grid.columns - 1), real(grid.rows - 1)
-        width, height = real(grid.tile_width), real(grid.tile_height)
-        zero = real(0.0)
-        return wp.vec4i(
-            int(wp.clamp(wp.floor((x - half_width) / width), zero, last_column)),
-            int(wp.clamp(wp.floor((x + half_width) / width), zero, last_column)),
-            int(wp.clamp(wp.floor((y - half_height) / height), zero, last_row)),
-            int(wp.clamp(wp.floor((y + half_height) / height), zero, last_row)),
-        )
+        first = wp.ceil((low - real(size - 1)) / real(size))
+        last = wp.floor(high / real(size))
+        end = real(count)
+        return wp.vec2i(int(wp.clamp(first, real(0.0), end)), int(wp.clamp(last, real(-1.0), end - real(1.0))))
+
+    @wp.func
+    def touched_rows(records: wp.array2d(dtype=real), i: int, grid: TileGrid):
+        """First and last row of the tiles that a splat touches; empty when it is not drawn."""
+        if records[i, 6] < real(0.0):
+            return wp.vec2i(0, -1)
+        half_height = margin * records[i, 7]
+        return touched(records[i, 1] - half_height, records[i, 1] + half_height, grid.tile_height, grid.rows)
+
+    @wp.func
+    def touched_columns(records: wp.array2d(dtype=real), i: int, row: int, grid: TileGrid):
+        """First and last column of the tiles of a row that the ellipse alpha >= 1/255 of a splat touches.
+
+        At the height dy over its center the ellipse spans -b/a dy +- sqrt(r^2/a (1 - (dy/half_height)^2)). Its
+        rightmost point within the row is where it is rightmost of all, dy = -b/c half_width, or the nearest there is.
+        """
+        x, y = records[i, 0], records[i, 1]
+        a, b, c = records[i, 2], records[i, 3], records[i, 4]
+        half_width, half_height = margin * records[i, 6], margin * records[i, 7]
+        top = real(row * grid.tile_height) - y
+        low, high = wp.max(top, -half_height), wp.min(top + real(grid.tile_height - 1), half_height)
+        tip = b / c * half_width
+        right_dy, left_dy = wp.clamp(-tip, low, high), wp.clamp(tip, low, high)
+        middle = margin * wp.sqrt(wp.max(two_ln2 * (log2_255 + records[i, 5]), real(0.0)) / a)
+        right_share, left_share = right_dy / half_height, left_dy / half_height
+        right = x - b / a * right_dy + middle * wp.sqrt(wp.max(real(1.0) - right_share * right_share, real(0.0)))
+        left = x - b / a * left_dy - middle * wp.sqrt(wp.max(real(1.0) - left_share * left_share, real(0.0)))
+        return touched(left, right, grid.tile_width, grid.columns)
+
+    @wp.func
+    def touched_box(records: wp.array2d(dtype=real), i: int, grid: TileGrid):
+        """First and last column, first and last row of the tiles under the box of a splat."""
+        rows = touched_rows(records, i, grid)
+        columns = touched(records[i, 0] - records[i, 6], records[i, 0] + records[i, 6], grid.tile_width, grid.columns)
+        return wp.vec4i(columns[0], columns[1], rows[0], rows[1])
 
     @wp.kernel(module="unique", enable_backward=False)
     def bin_serial_kernel(
@@ -62,30 +104,38 @@ def bin_kernels(dtype: type) -> SimpleNamespace:
         grid: TileGrid,
         capacity: int,
         # outputs
-        ranges: wp.array(dtype=wp.vec4i),
+        boxes: wp.array(dtype=wp.vec4i),
         cursors: wp.array(dtype=wp.int32),
         starts: wp.array(dtype=wp.int32),
         pairs: wp.array(dtype=wp.int32),
+        needed: wp.array(dtype=wp.int32),
     ):
+        # Whole boxes: asking the ellipse drops 1 to 3 % of the pairs of tiles of this size and takes longer than they.
         tiles = grid.columns * grid.rows
         for t in range(tiles + 1):
             starts[t] = 0
         for k in range(count):
-            r = tile_range(records, order[k], grid)
-            ranges[k] = r
-            for row in range(r[2], r[3] + 1):
-                for column in range(r[0], r[1] + 1):
+            box = touched_box(records, order[k], grid)
+            boxes[k] = box
+            for row in range(box[2], box[3] + 1):
+                for column in range(box[0], box[1] + 1):
                     t = row * grid.columns + column + 1
                     starts[t] = starts[t] + 1
+        total = wp.int64(0)
+        for t in range(tiles):
+            total += wp.int64(starts[t + 1])
+        needed[0] = wp.max(needed[0], int(wp.min(total, wp.int64(wp.static(COUNT_LIMIT)))))
+        if total > wp.int64(capacity):
+            for t in range(tiles + 1):
+                starts[t] = 0
+            return
         for t in range(tiles):
             starts[t + 1] = starts[t + 1] + starts[t]
             cursors[t] = starts[t]
-        if starts[tiles] > capacity:
-            return
         for k in range(count):
-            r = ranges[k]
-            for row in range(r[2], r[3] + 1):
-                for column in range(r[0], r[1] + 1):
+            box = boxes[k]
+            for row in range(box[2], box[3] + 1):
+                for column in range(box[0], box[1] + 1):
                     t = row * grid.columns + column
                     pairs[cursors[t]] = order[k]
                     cursors[t] = cursors[t] + 1
@@ -97,50 +147,67 @@ def bin_kernels(dtype: type) -> SimpleNamespace:
         order: wp.array(dtype=wp.int32),
         grid: TileGrid,
         # outputs
-        ranges: wp.array(dtype=wp.vec4i),
-        counts: wp.array(dtype=wp.int32),
+        counts: wp.array(dtype=wp.int64),
     ):
         k = wp.tid()
-        r = tile_range(records, order[k], grid)
-        ranges[k] = r
-        counts[k] = (r[1] - r[0] + 1) * (r[3] - r[2] + 1)
+        rows = touched_rows(records, order[k], grid)
+        n = int(0)
+        for row in range(rows[0], rows[1] + 1):
+            columns = touched_columns(records, order[k], row, grid)
+            n += wp.max(columns[1] - columns[0] + 1, 0)
+        counts[k] = wp.int64(n)
 
-    return SimpleNamespace(serial=bin_serial_kernel, count=count_kernel)
+    @wp.kernel(module="unique", enable_backward=False)
+    def emit_kernel(
+        # inputs
+        records: wp.array2d(dtype=real),
+        order: wp.array(dtype=wp.int32),
+        ends: wp.array(dtype=wp.int64),
+        count: int,
+        grid: TileGrid,
+        capacity: int,
+        # outputs
+        pair_tiles: wp.array(dtype=wp.int32),
+        pairs: wp.array(dtype=wp.int32),
+        needed: wp.array(dtype=wp.int32),
+    ):
+        k = wp.tid()  # a splat and a place at the same time
+        total = wp.int64(0)
+        if count > 0:
+            total = ends[count - 1]
+        if k == 0:
+            needed[0] = wp.max(needed[0], int(wp.min(total, wp.int64(wp.static(COUNT_LIMIT)))))
+        fits = total <= wp.int64(capacity)
+        if k < capacity and (wp.int64(k) >= total or not fits):
+            pair_tiles[k] = grid.columns * grid.rows
+        if k >= count or not fits:
+            return
+        n = int(0)
+        if k > 0:
+            n = int(ends[k - 1])
+        rows = touched_rows(records, order[k], grid)
+        for row in range(rows[0], rows[1] + 1):
+            columns = touched_columns(records, order[k], row, grid)
+            for column in range(columns[0], columns[1] + 1):
+                pair_tiles[n] = row * grid.columns + column
+                pairs[n] = order[k]
+                n += 1
 
-
-@wp.kernel(enable_backward=False)
-def emit_kernel(
-    # inputs
-    ranges: wp.array[wp.vec4i],
-    order: wp.array[wp.int32],
-    ends: wp.array[wp.int32],
-    grid: TileGrid,
-    # outputs
-    pair_tiles: wp.array[wp.int32],
-    pairs: wp.array[wp.int32],
-):
-    k = wp.tid()
-    r = ranges[k]
-    n = ends[k] - (r[1] - r[0] + 1) * (r[3] - r[2] + 1)
-    for row in range(r[2], r[3] + 1):
-        for column in range(r[0], r[1] + 1):
-            pair_tiles[n] = row * grid.columns + column
-            pairs[n] = order[k]
-            n += 1
+    return SimpleNamespace(serial=bin_serial_kernel, count=count_kernel, emit=emit_kernel)
 
 
 @wp.kernel(enable_backward=False)
 def starts_kernel(
     # inputs
     pair_tiles: wp.array[wp.int32],
-    pair_count: int,
+    capacity: int,
     tiles: int,
     # outputs
     starts: wp.array[wp.int32],
 ):
-    k = wp.tid()  # 0 .. pair_count: the tiles after the last pair end there
+    k = wp.tid()  # 0 .. capacity: the tiles after the last pair end there; unused places say ``tiles``
     last = int(tiles)
-    if k < pair_count:
+    if k < capacity:
         last = pair_tiles[k]
     first = int(0)
     if k > 0:
@@ -152,50 +219,63 @@ def starts_kernel(
 class Bins:
     """Tile lists of one view: ``pairs[starts[t] : starts[t + 1]]`` are the splats of tile t, front to back.
 
-    Owns its buffers; ``pairs`` grows by half over what is needed when it overflows.
+    The lists are ``starts`` and ``pairs`` on the device; how many pairs there are stands in ``starts[-1]``.
     """
 
     def __init__(self, count: int, grid: TileGrid, device: wp.DeviceLike, *, serial: bool) -> None:
         self.grid = grid
         self.tile_count = grid.columns * grid.rows
+        self.count = count
         self.serial = serial
         self.device = wp.get_device(device)
-        self.starts = wp.zeros(self.tile_count + 1, dtype=wp.int32, device=device)
-        self.ranges = wp.zeros(count, dtype=wp.vec4i, device=device)
-        self.counts = wp.zeros(self.tile_count if serial else count, dtype=wp.int32, device=device)
-        self._grow(max(4 * count, 1024))
+        self.starts = self._integers(self.tile_count + 1)
+        self._needed = self._integers(1)  # most pairs of any view so far
+        if serial:
+            self._boxes = wp.zeros(count, dtype=wp.vec4i, device=self.device)
+            self._cursors = self._integers(self.tile_count)
+        else:
+            self._ends = wp.zeros(count, dtype=wp.int64, device=self.device)
+        self._allocate(max(PAIRS_PER_SPLAT * count, 1024))
 
-    def _grow(self, capacity: int) -> None:
-        # radix sort works in the second half
-        self.pairs = wp.zeros(capacity if self.serial else 2 * capacity, dtype=wp.int32, device=self.device)
-        self.pair_tiles = None if self.serial else wp.zeros(2 * capacity, dtype=wp.int32, device=self.device)
+    def _allocate(self, capacity: int) -> None:
+        if capacity > MOST_PAIRS:
+            refuse("pairs of a tile and a splat", f"up to {MOST_PAIRS}", capacity, "draw fewer or smaller particles")
         self.capacity = capacity
+        """Pairs that fit."""
+        # the radix sort works in the second half
+        self.pairs = self._integers(capacity if self.serial else 2 * capacity)
+        self._pair_tiles = None if self.serial else self._integers(2 * capacity)
 
-    def fill(self, records: wp.array2d, order: wp.array[wp.int32], count: int) -> int:
-        """Bin the splats ``order[:count]``, sorted front to back; returns the number of pairs."""
-        pair_count = self._fill(records, order, count)
-        if pair_count > self.capacity:
-            self._grow(pair_count + pair_count // 2)
-            self._fill(records, order, count)
-        return pair_count
+    def _integers(self, size: int) -> wp.array:
+        return wp.zeros(size, dtype=wp.int32, device=self.device)
 
-    def _fill(self, records: wp.array2d, order: wp.array[wp.int32], count: int) -> int:
+    def overflowed(self) -> bool:
+        """Whether any view since the last ``grow`` had more pairs than fit: its lists were left empty.
+
+        Reads from the device, so it waits there.
+        """
+        return int(self._needed.numpy()[0]) > self.capacity
+
+    def grow(self) -> None:
+        """Make room for half over the most pairs that were needed. Replaces ``pairs``: captured graphs are void."""
+        needed = int(self._needed.numpy()[0])
+        self._allocate(needed + needed // 2)
+
+    def fill(self, records: wp.array2d, order: wp.array[wp.int32]) -> None:
+        """Bin the splats ``order[:count]``, sorted front to back. Nothing is read back."""
         kernels = bin_kernels(records.dtype)
         if self.serial:
-            inputs = [records, order, count, self.grid, self.capacity]
-            outputs = [self.ranges, self.counts, self.starts, self.pairs]
-            wp.launch(kernels.serial, 1, inputs, outputs, device=self.device, record_tape=False)
-            return int(self.starts.numpy()[-1])
-        inputs = [records, order, self.grid]
-        wp.launch(kernels.count, count, inputs, [self.ranges, self.counts], device=self.device, record_tape=False)
-        wp.utils.array_scan(self.counts, self.counts, inclusive=True)
-        pair_count = int(self.counts[count - 1 : count].numpy()[0]) if count else 0
-        if pair_count > self.capacity:
-            return pair_count
-        inputs = [self.ranges, order, self.counts, self.grid]
-        outputs = [self.pair_tiles, self.pairs]
-        wp.launch(emit_kernel, count, inputs, outputs, device=self.device, record_tape=False)
-        wp.utils.radix_sort_pairs(self.pair_tiles, self.pairs, pair_count)
-        inputs = [self.pair_tiles, pair_count, self.tile_count]
-        wp.launch(starts_kernel, pair_count + 1, inputs, [self.starts], device=self.device, record_tape=False)
-        return pair_count
+            inputs = [records, order, self.count, self.grid, self.capacity]
+            outputs = [self._boxes, self._cursors, self.starts, self.pairs, self._needed]
+            self._launch(kernels.serial, 1, inputs, outputs)
+            return
+        self._launch(kernels.count, self.count, [records, order, self.grid], [self._ends])
+        wp.utils.array_scan(self._ends, self._ends, inclusive=True)
+        inputs = [records, order, self._ends, self.count, self.grid, self.capacity]
+        outputs = [self._pair_tiles, self.pairs, self._needed]
+        self._launch(kernels.emit, max(self.count, self.capacity), inputs, outputs)
+        wp.utils.radix_sort_pairs(self._pair_tiles, self.pairs, self.capacity, 0, self.tile_count.bit_length())
+        self._launch(starts_kernel, self.capacity + 1, [self._pair_tiles, self.capacity, self.tile_count], [self.starts])
+
+    def _launch(self, kernel: wp.Kernel, dim: int, inputs: list, outputs: list) -> None:
+        wp.launch(kernel, dim, inputs, outputs, device=self.device, record_tape=False)

@@ -393,8 +393,9 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
     @wp.kernel(module="unique", enable_backward=False)
     def reduce_pairs_kernel(
         # inputs
+        starts: wp.array(dtype=wp.int32),
+        tile_count: int,
         pairs: wp.array(dtype=wp.int32),
-        pair_count: int,
         active_count: int,
         adj_pairs: wp.array2d(dtype=real),
         # outputs
@@ -403,7 +404,7 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         for i in range(active_count):
             for c in range(wp.static(GRADIENT + channels)):
                 adj_records[i, c] = real(0.0)
-        for k in range(pair_count):
+        for k in range(starts[tile_count]):
             splat = pairs[k]
             if splat < active_count:
                 for c in range(wp.static(GRADIENT + channels)):

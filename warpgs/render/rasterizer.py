@@ -80,7 +80,6 @@ class Rasterizer:
         self._kernels = composite.composite_kernels(dtype, channels)
         self._grid = tile_grid(width, height, composite.TILE_WIDTH, composite.TILE_HEIGHT)
         self._bins = Bins(count, self._grid, self.device, serial=self._strips)
-        self._pair_count = 0
 
         self.records = self._zeros((count, RECORD + channels))
         """Splats of the last view, see project.py."""
@@ -110,7 +109,7 @@ class Rasterizer:
         return Backdrop(
             records=wp.clone(self.records),
             starts=wp.clone(self._bins.starts),
-            pairs=wp.clone(self._bins.pairs[: self._pair_count]),
+            pairs=wp.clone(self._bins.pairs[: int(self._bins.starts.numpy()[-1])]),
             image=wp.clone(self.image),
             transmittance=wp.clone(self.transmittance),
         )
@@ -126,6 +125,7 @@ class Rasterizer:
         *,
         backdrop: Backdrop | None = None,
         tape: wp.Tape | None = None,
+        check: bool = True,
     ) -> None:
         """Draw ``particles`` as seen by ``views[view_index[0]]`` into ``image`` and ``transmittance``.
 
@@ -136,13 +136,19 @@ class Rasterizer:
             backdrop: Composite among these particles, which were seen from the same view (CPU only).
             tape: Records the backward pass when given: it reads and clears ``image.grad`` and adds to the ``grad`` of
                 each particle array (all must have been made with ``requires_grad``).
+            check: Look at once whether the lists of splats had room, and repeat with more: a wait on CUDA. Without, as
+                in a captured iteration, a view that has none comes out black: ask ``overflowed`` afterwards, ``grow``
+                and repeat what was lost.
         """
         if len(particles) != self.count:
             refuse("particles", f"{self.count}, as allocated", len(particles), "make a Rasterizer of that count")
         project(particles, views, view_index, self.records, self._depth_keys, self._order)
         if self.count:
             wp.utils.radix_sort_pairs(self._depth_keys, self._order, self.count)
-        self._pair_count = self._bins.fill(self.records, self._order, self.count)
+        self._bins.fill(self.records, self._order)
+        if check and self._bins.overflowed():
+            self._bins.grow()
+            self._bins.fill(self.records, self._order)
         self._backdrop = backdrop or self._nothing
         self._composite()
         if tape is not None:
@@ -153,6 +159,16 @@ class Rasterizer:
                 self.image.grad.zero_()
 
             tape.record_func(backward, [*particles.named().values(), self.image])
+
+    def overflowed(self) -> bool:
+        """Whether lists of splats had no room in any view since the last ``grow``; waits for the device."""
+        return self._bins.overflowed()
+
+    def grow(self) -> None:
+        """Make room for half over what was needed so far. Graphs captured before are void."""
+        self._bins.grow()
+        if self._adj_pairs.size:
+            self._size_pair_gradients()
 
     def backward(
         self,
@@ -192,18 +208,21 @@ class Rasterizer:
         bins = self._bins
         lists = [bins.starts, bins.pairs, self.records, active_count]
         if self._strips:
-            if self._adj_pairs.shape[0] < self._pair_count:
-                self._adj_pairs = self._zeros((bins.capacity, GRADIENT + self.channels))
+            self._size_pair_gradients()
             b = self._backdrop
             fixed = [*lists, b.starts, b.pairs, b.records, self._grid.columns, self.width, self.height]
             fixed += [self.image, adj_image]
             self._for_bands(self._kernels.adjoint, lambda first: [*fixed, first, self._adj_pairs])
-            inputs = [bins.pairs, self._pair_count, active_count, self._adj_pairs, self.adj_records]
+            inputs = [bins.starts, bins.tile_count, bins.pairs, active_count, self._adj_pairs, self.adj_records]
             self._launch(self._kernels.reduce, 1, inputs)
         else:
             self.adj_records.zero_()
             threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
             self._launch(self._kernels.adjoint, threads, [*lists, self._grid, self.image, adj_image, self.adj_records])
+
+    def _size_pair_gradients(self) -> None:
+        if self._strips and self._adj_pairs.shape[0] < self._bins.capacity:
+            self._adj_pairs = self._zeros((self._bins.capacity, GRADIENT + self.channels))
 
     def _launch(self, kernel: wp.Kernel, dim: int, arguments: list) -> None:
         wp.launch(kernel, dim, arguments, device=self.device, record_tape=False)
