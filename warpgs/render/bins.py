@@ -275,7 +275,9 @@ class Bins:
         outputs = [self._pair_tiles, self.pairs, self._needed]
         self._launch(kernels.emit, max(self.count, self.capacity), inputs, outputs)
         wp.utils.radix_sort_pairs(self._pair_tiles, self.pairs, self.capacity, 0, self.tile_count.bit_length())
-        self._launch(starts_kernel, self.capacity + 1, [self._pair_tiles, self.capacity, self.tile_count], [self.starts])
+        self._launch(
+            starts_kernel, self.capacity + 1, [self._pair_tiles, self.capacity, self.tile_count], [self.starts]
+        )
 
     def _launch(self, kernel: wp.Kernel, dim: int, inputs: list, outputs: list) -> None:
         wp.launch(kernel, dim, inputs, outputs, device=self.device, record_tape=False)
