@@ -24,6 +24,8 @@ ARCHITECTURES = (75, 86, 90)
 FACTORY_ARGUMENTS = {
     ("dtype",): [(wp.float32,)],
     # color and mask, both shares of the mask, all that can be drawn
+    ("dtype", "channels", "median"): [(wp.float32, 4, False), (wp.float32, 5, False), (wp.float32, 6, True)],
+    ("dtype", "width"): [(wp.float32, 10)],
     ("dtype", "channels"): [(wp.float32, 4), (wp.float32, 5), (wp.float32, 6)],
 }
 """What factories of kernels are called with, by the names of their parameters."""
@@ -32,6 +34,7 @@ CPU_ONLY = {
     # strips of eight pixels in clang vector types, which nvcc does not have; composite_cuda.py holds their twins
     ("warpgs.render.composite_cpu", "composite_kernel"),
     ("warpgs.render.composite_cpu", "composite_adjoint_kernel"),
+    ("warpgs.render.composite_cpu", "visibility_kernel"),
 }
 
 

@@ -41,6 +41,9 @@ class Drawing:
     margin: np.ndarray  # smallest distance of a decision from its threshold, of the logarithm, [height, width]
     capped: np.ndarray  # a splat was cut to ALPHA_MAX, [height, width]
     stopped: np.ndarray  # [height, width]
+    median: np.ndarray  # Gaussian at which the transmittance first falls to 1/2 or less, -1 where none, [height, width]
+    median_margin: np.ndarray  # smallest distance of a transmittance from 1/2, of the logarithm, [height, width]
+    visibility: np.ndarray  # per Gaussian, sums over the pixels of alpha >= ALPHA_MIN and of drawn T alpha, [n, 2]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -85,8 +88,10 @@ def rasterize(parameters: Parameters, camera: Camera, near: float) -> Drawing:
     image, transmittance = np.zeros((CHANNELS, *shape)), np.ones(shape)
     margin, capped, stopped = np.full(shape, np.inf), np.zeros(shape, bool), np.zeros(shape, bool)
     xs, ys = np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5
-    for center, covariance, opacity, feature in zip(
-        splats.centers, splats.covariances, splats.opacities, splats.features, strict=True
+    median, median_margin = np.full(shape, -1), np.full(shape, np.inf)
+    visibility = np.zeros((len(parameters["means"]), 2))
+    for index, center, covariance, opacity, feature in zip(
+        splats.index, splats.centers, splats.covariances, splats.opacities, splats.features, strict=True
     ):
         (a, b), (_, c) = np.linalg.inv(covariance)
         dx, dy = xs[None, :] - center[0], ys[:, None] - center[1]
@@ -103,8 +108,12 @@ def rasterize(parameters: Parameters, camera: Camera, near: float) -> Drawing:
         nearest = np.minimum(np.minimum(to_threshold, to_cap), to_stop)
         margin = np.where(stopped, margin, np.minimum(margin, nearest))
 
-        image += np.where(drawn, transmittance * alpha, 0.0) * feature[:, None, None]
+        weight = np.where(drawn, transmittance * alpha, 0.0)
+        image += weight * feature[:, None, None]
+        visibility[index] = np.sum(alpha[alpha >= ALPHA_MIN]), np.sum(weight)
+        median[drawn & (transmittance > 0.5) & (left <= 0.5)] = index
+        median_margin = np.where(drawn, np.minimum(median_margin, np.abs(np.log(left / 0.5))), median_margin)
         capped |= drawn & (log_alpha > np.log(ALPHA_MAX))
         transmittance = np.where(drawn, left, transmittance)
         stopped |= stops
-    return Drawing(image, transmittance, margin, capped, stopped)
+    return Drawing(image, transmittance, margin, capped, stopped, median, median_margin, visibility)

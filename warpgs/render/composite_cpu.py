@@ -1,12 +1,12 @@
 """Tiles -> pixels and back, for the CPU: a tile of pixels stays in cache while its splats pass over it, a block of 4x2
 pixels at a time.
 
-Written in clang vector types (``wp.func_native``), because Warp's own vectors of eight take twice as long. Every pixel
-of a tile keeps its transmittance T; it is saturated ("stop here") when the next splat would bring T under 1e-4, and
-then T is negative. The backward pass goes front to back once more and needs no stored weights: with S = v . (color
-still to come), the derivative of a pixel by the alpha of a splat is T (v . c) - S / (1 - alpha). It writes one gradient
-per (tile, splat) pair, so that tiles can run on any thread; ``reduce_pairs_kernel`` adds them up in a fixed order.
-The twin for CUDA is composite_cuda.py; both are tested against the same float64 oracle.
+Every pixel of a tile keeps its transmittance T; it is saturated ("stop here") when the next splat would bring T under
+1e-4, and then T is negative. The backward pass goes front to back once more and needs no stored weights: with S = v .
+(color still to come), the derivative of a pixel by the alpha of a splat is T (v . c) - S / (1 - alpha). It writes one
+gradient per (tile, splat) pair, so that tiles can run on any thread; ``reduce_pairs_kernel`` adds them up in a fixed
+order. The C++ is in composite_cpu_native.py; the twin for CUDA is composite_cuda.py; both are tested against the same
+float64 oracle.
 """
 
 from functools import cache
@@ -14,296 +14,25 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from warpgs.render.project import GRADIENT, RECORD
+from warpgs.render.composite_cpu_native import BACKWARD, FORWARD, VISIBILITY, snippet
+from warpgs.render.project import GRADIENT
 
 TILE_WIDTH = 64
 TILE_HEIGHT = 32
 """[px] Measured: the fastest at 640x360 with 20k to 100k splats; a tile fits in the second-level cache."""
-
-_EXP2_COEFFICIENTS = {
-    # minimax polynomial of 2^f, |f| <= 1/2, relative error 2e-7
-    wp.float32: (1.3333558e-3, 9.6181291e-3, 5.5504109e-2, 2.4022651e-1, 6.9314718e-1, 1.0),
-    # Taylor series of 2^f to degree 13, relative error 1e-16, so that finite differences see no approximation
-    wp.float64: (
-        1.3691488853904e-12, 2.5678435993488e-11, 4.4455382718708e-10, 7.0549116208011e-9, 1.0178086009239e-7,
-        1.3215486790144e-6, 1.5252733804060e-5, 1.5403530393382e-4, 1.3333558146428e-3, 9.6181291076285e-3,
-        5.5504108664822e-2, 2.4022650695910e-1, 6.9314718055995e-1, 1.0,
-    ),
-}  # fmt: skip
-
-_PRELUDE = """
-#pragma clang fp contract(fast)
-typedef $REAL Real;
-typedef Real Real8 __attribute__((ext_vector_type(8), aligned(sizeof(Real))));
-typedef Real Real4 __attribute__((ext_vector_type(4), aligned(sizeof(Real))));
-typedef decltype(Real8() < Real8()) Bits8;  // int, or whichever long the compiler compares doubles to
-enum { CHANNELS = $CHANNELS, RECORD = $RECORD, STRIDE = RECORD + CHANNELS, DEPTH = 8 };
-enum { COLUMNS = $TILE_WIDTH / 4, ROWS = $TILE_HEIGHT / 2, BLOCKS = COLUMNS * ROWS };  // of blocks in a tile
-const Real LOG2E = (Real)1.4426950408889634;
-const Real ALPHA_MIN = (Real)(1.0 / 255.0), ALPHA_MAX = (Real)0.99, T_MIN = (Real)1e-4;
-const Bits8 SIGN = __builtin_bit_cast(Bits8, (Real8)(Real)-0.0);
-const Real8 lanes_x = {0, 1, 2, 3, 0, 1, 2, 3}, lanes_y = {0, 0, 0, 0, 1, 1, 1, 1}, zero = (Real8)(Real)0;
-
-auto exp2 = [&](Real8 x) -> Real8 {
-    // clamped far below the alpha threshold, so that the exponent bits cannot wrap around
-    x = __builtin_elementwise_max(x, (Real8)(Real)-30);
-    Real8 whole = __builtin_elementwise_roundeven(x), f = x - whole;
-    Real8 p = $POLYNOMIAL;
-    const Bits8 exponent = __builtin_convertvector(whole, Bits8) << $MANTISSA;
-    return __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, p) + exponent);
-};
-auto masked = [&](Real8 x, Bits8 mask) -> Real8 {
-    return __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, x) & mask);
-};
-
-const int x0 = (tile % columns) * $TILE_WIDTH, y0 = (tile / columns) * $TILE_HEIGHT;
-const int begin = starts.data[tile], end = starts.data[tile + 1];
-const size_t plane = (size_t)width * height;
-
-// All a pass knows of eight pixels lies together: with one plane per channel, the planes would evict each other from
-// the first-level cache as soon as there are more than its ways.
-$BLOCK
-alignas(64) Block blocks[BLOCKS];
-
-// First and last column, first and last row of blocks in the tile.
-struct Box { int xa, xb, ya, yb; };
-const Box tile_area = {
-    0, (wp::min((int)$TILE_WIDTH, width - x0) - 1) >> 2, 0, (wp::min((int)$TILE_HEIGHT, height - y0) - 1) >> 1
-};
-auto box_of = [&](const Real* g, const Box& area) -> Box {
-    const Real left = wp::max(g[0] - g[6] - x0, (Real)(4 * area.xa));
-    const Real right = wp::min(g[0] + g[6] - x0, (Real)(4 * area.xb + 3));
-    const Real top = wp::max(g[1] - g[7] - y0, (Real)(2 * area.ya));
-    const Real bottom = wp::min(g[1] + g[7] - y0, (Real)(2 * area.yb + 1));
-    return {
-        (int)__builtin_elementwise_ceil(left) >> 2, (int)__builtin_elementwise_floor(right) >> 2,
-        (int)__builtin_elementwise_ceil(top) >> 1, (int)__builtin_elementwise_floor(bottom) >> 1
-    };
-};
-
-// Visits the blocks of a splat's box: block, offsets from the center, opacity times the Gaussian.
-auto over_blocks = [&](const Real* g, const Box& box, auto visit) {
-    const Real8 xx = (Real8)((Real)-0.5 * LOG2E * g[2]), xy = (Real8)(-LOG2E * g[3]);
-    const Real8 yy = (Real8)((Real)-0.5 * LOG2E * g[4]), log_opacity = (Real8)g[5];
-    for (int row = box.ya; row <= box.yb; row++) {
-        const Real8 dy = lanes_y + ((Real)(2 * row + y0) - g[1]);
-        const Real8 linear = xy * dy, constant = yy * dy * dy + log_opacity;
-        for (int column = box.xa; column <= box.xb; column++) {
-            const Real8 dx = lanes_x + ((Real)(4 * column + x0) - g[0]);
-            visit(row * COLUMNS + column, dx, dy, exp2((xx * dx + linear) * dx + constant));
-        }
-    }
-};
-
-// Loads and stores of one plane of the picture; blocks may reach over its border.
-auto is_whole = [&](int x, int y) -> bool { return x + 4 <= width && y + 2 <= height; };
-auto in_picture = [&](int x, int y, int lane) -> bool { return x + (lane & 3) < width && y + (lane >> 2) < height; };
-auto load = [&](const Real* from, int x, int y) -> Real8 {
-    const Real* at = from + (size_t)y * width + x;
-    Real8 value = zero;
-    if (is_whole(x, y)) { value.lo = *(const Real4*)at; value.hi = *(const Real4*)(at + width); return value; }
-    for (int i = 0; i < 8; i++) if (in_picture(x, y, i)) value[i] = at[(i >> 2) * width + (i & 3)];
-    return value;
-};
-auto store = [&](Real* to, int x, int y, Real8 value) {
-    Real* at = to + (size_t)y * width + x;
-    if (is_whole(x, y)) { *(Real4*)at = value.lo; *(Real4*)(at + width) = value.hi; return; }
-    for (int i = 0; i < 8; i++) if (in_picture(x, y, i)) at[(i >> 2) * width + (i & 3)] = value[i];
-};
-
-// With a backdrop, only blocks under the splats of this call are composited: the others are the backdrop's.
-const bool has_backdrop = static_starts.shape[0] > 0;
-const int static_end = has_backdrop ? static_starts.data[tile + 1] : 0;
-int next_static = has_backdrop ? static_starts.data[tile] : 0;
-Box area = tile_area;
-if (has_backdrop) {
-    area = {COLUMNS, -1, ROWS, -1};
-    for (int k = begin; k < end; k++) {
-        const Box box = box_of(records.data + (size_t)pairs.data[k] * STRIDE, tile_area);
-        area.xa = wp::min(area.xa, box.xa); area.xb = wp::max(area.xb, box.xb);
-        area.ya = wp::min(area.ya, box.ya); area.yb = wp::max(area.yb, box.yb);
-    }
-}
-auto static_is_nearer = [&](const Real* g) -> bool {
-    if (next_static == static_end) return false;
-    return static_records.data[(size_t)static_pairs.data[next_static] * STRIDE + DEPTH] < g[DEPTH];
-};
-
-// Every pixel starts with the transmittance 1; those outside the area or the picture count as saturated.
-for (int row = 0; row < ROWS; row++)
-    for (int column = 0; column < COLUMNS; column++) {
-        const bool inside = row >= area.ya && row <= area.yb && column >= area.xa && column <= area.xb;
-        const Bits8 seen = (lanes_x < (Real)(width - x0 - 4 * column)) & (lanes_y < (Real)(height - y0 - 2 * row));
-        blocks[row * COLUMNS + column].T = inside ? masked((Real8)(Real)1, seen) : zero;
-    }
-int first_live = 0;  // block; a saturated pixel stays so, so that the search goes on where it ended
-auto saturated = [&]() -> bool {
-    while (first_live < BLOCKS && __builtin_reduce_max(blocks[first_live].T) <= 0) first_live++;
-    return first_live == BLOCKS;
-};
-"""
-
-_FORWARD_BLOCK = "struct Block { Real8 T, C[CHANNELS]; };"
-
-_FORWARD = """
-for (int row = area.ya; row <= area.yb; row++)
-    for (int column = area.xa; column <= area.xb; column++)
-        for (int c = 0; c < CHANNELS; c++) blocks[row * COLUMNS + column].C[c] = zero;
-// the backdrop alone, in front of the splat at hand: what is behind follows from its finished picture
-alignas(64) Block static_blocks[BLOCKS];
-bool split = false;
-
-auto blend = [&](Block& block, Real8 alpha, const Real* feature) {
-    const Real8 t = block.T, weight = t * alpha, next = t - weight;
-    const Bits8 hit = alpha >= ALPHA_MIN, live = next > T_MIN, drawn = hit & live;
-    const Real8 w = masked(weight, drawn);
-    for (int c = 0; c < CHANNELS; c++) block.C[c] += w * feature[c];
-    block.T = __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, drawn ? next : t) | (hit & ~live & SIGN));
-};
-
-for (int k = begin; k < end;) {
-    if (saturated()) break;
-    const Real* g = records.data + (size_t)pairs.data[k] * STRIDE;
-    const bool is_static = static_is_nearer(g);
-    if (is_static) g = static_records.data + (size_t)static_pairs.data[next_static++] * STRIDE;
-    else k++;
-    if (has_backdrop && !is_static && !split) {
-        split = true;
-        for (int i = 0; i < BLOCKS; i++) static_blocks[i] = blocks[i];
-    }
-    const Box box = box_of(g, area);
-    const Real* feature = g + RECORD;
-    if (is_static && split)
-        over_blocks(g, box, [&](int i, Real8 dx, Real8 dy, Real8 bare) {
-            const Real8 alpha = __builtin_elementwise_min(bare, (Real8)ALPHA_MAX);
-            blend(blocks[i], alpha, feature);
-            blend(static_blocks[i], alpha, feature);
-        });
-    else
-        over_blocks(g, box, [&](int i, Real8 dx, Real8 dy, Real8 bare) {
-            blend(blocks[i], __builtin_elementwise_min(bare, (Real8)ALPHA_MAX), feature);
-        });
-}
-
-for (int row = tile_area.ya; row <= tile_area.yb; row++)
-    for (int column = tile_area.xa; column <= tile_area.xb; column++) {
-        const int i = row * COLUMNS + column, x = x0 + 4 * column, y = y0 + 2 * row;
-        const Block& block = blocks[i];
-        if (!has_backdrop) {
-            store(transmittance.data, x, y, __builtin_elementwise_abs(block.T));
-            for (int c = 0; c < CHANNELS; c++) store(image.data + c * plane, x, y, block.C[c]);
-            continue;
-        }
-        const bool inside = split && row >= area.ya && row <= area.yb && column >= area.xa && column <= area.xb;
-        const Block& other = static_blocks[i];
-        // share of the backdrop's light that still comes through; at most 1, so nothing is amplified
-        Real8 passed = (Real8)(Real)1;
-        if (inside) passed = block.T > 0 ? block.T / __builtin_elementwise_abs(other.T) : zero;
-        store(transmittance.data, x, y, passed * load(static_transmittance.data, x, y));
-        for (int c = 0; c < CHANNELS; c++) {
-            Real8 whole = load(static_image.data + c * plane, x, y);
-            if (inside) whole = block.C[c] + passed * (whole - other.C[c]);
-            store(image.data + c * plane, x, y, whole);
-        }
-    }
-"""
-
-_BACKWARD_BLOCK = "struct Block { Real8 T, S, V[CHANNELS]; };"
-
-_BACKWARD = """
-enum { GRADIENT = $GRADIENT };
-// behind the last splat that wants a gradient there is nothing to learn: S already holds what follows
-int last = end - 1;
-while (last >= begin && pairs.data[last] >= active_count) last--;
-for (int k = begin; k < end; k++) {
-    if (pairs.data[k] >= active_count) continue;
-    Real* gradient = pair_gradients.data + (size_t)k * (GRADIENT + CHANNELS);
-    for (int c = 0; c < GRADIENT + CHANNELS; c++) gradient[c] = (Real)0;
-}
-if (last < begin) return;
-
-for (int row = area.ya; row <= area.yb; row++)
-    for (int column = area.xa; column <= area.xb; column++) {
-        Block& block = blocks[row * COLUMNS + column];
-        block.S = zero;
-        for (int c = 0; c < CHANNELS; c++) {
-            block.V[c] = load(image_gradient.data + c * plane, x0 + 4 * column, y0 + 2 * row);
-            block.S += block.V[c] * load(image.data + c * plane, x0 + 4 * column, y0 + 2 * row);
-        }
-    }
-
-for (int k = begin; k <= last;) {
-    if (saturated()) break;
-    const int splat = pairs.data[k];
-    const Real* g = records.data + (size_t)splat * STRIDE;
-    const bool is_static = static_is_nearer(g), active = !is_static && splat < active_count;
-    Real* adj = pair_gradients.data + (size_t)k * (GRADIENT + CHANNELS);
-    if (is_static) g = static_records.data + (size_t)static_pairs.data[next_static++] * STRIDE;
-    else k++;
-    Real8 adj_feature[CHANNELS];
-    for (int c = 0; c < CHANNELS; c++) adj_feature[c] = zero;
-    // moments of (alpha dL/dalpha) over the pixels of the splat
-    Real8 m0 = zero, mx = zero, my = zero, mxx = zero, mxy = zero, myy = zero;
-    over_blocks(g, box_of(g, area), [&](int i, Real8 dx, Real8 dy, Real8 bare) {
-        Block& block = blocks[i];
-        const Real8 t = block.T, alpha = __builtin_elementwise_min(bare, (Real8)ALPHA_MAX);
-        const Real8 weight = t * alpha, next = t - weight;
-        const Bits8 hit = alpha >= ALPHA_MIN, live = next > T_MIN, drawn = hit & live;
-        const Real8 w = masked(weight, drawn);
-        Real8 vc = block.V[0] * g[RECORD];
-        for (int c = 1; c < CHANNELS; c++) vc += block.V[c] * g[RECORD + c];
-        const Real8 rest = block.S - w * vc;
-        block.S = rest;
-        block.T = __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, drawn ? next : t) | (hit & ~live & SIGN));
-        if (!active) return;
-        const Real8 adj_alpha = t * vc - rest / ((Real)1 - alpha);
-        const Real8 e = masked(alpha * adj_alpha, drawn & (bare < ALPHA_MAX));
-        for (int c = 0; c < CHANNELS; c++) adj_feature[c] += w * block.V[c];
-        const Real8 ex = e * dx, ey = e * dy;
-        m0 += e; mx += ex; my += ey; mxx += ex * dx; mxy += ex * dy; myy += ey * dy;
-    });
-    if (!active) continue;
-    auto sum = [](Real8 v) -> Real { Real4 h = v.lo + v.hi; return (h.x + h.y) + (h.z + h.w); };
-    const Real sx = sum(mx), sy = sum(my);
-    adj[0] = g[2] * sx + g[3] * sy;
-    adj[1] = g[3] * sx + g[4] * sy;
-    adj[2] = (Real)-0.5 * sum(mxx);
-    adj[3] = -sum(mxy);
-    adj[4] = (Real)-0.5 * sum(myy);
-    adj[5] = sum(m0);
-    for (int c = 0; c < CHANNELS; c++) adj[GRADIENT + c] = sum(adj_feature[c]);
-}
-"""
-
-
-def _snippet(block: str, body: str, dtype: type, channels: int) -> str:
-    double = dtype is wp.float64
-    polynomial = "(Real8)(Real)" + repr(_EXP2_COEFFICIENTS[dtype][0])
-    for coefficient in _EXP2_COEFFICIENTS[dtype][1:]:
-        polynomial = f"({polynomial}) * f + (Real){coefficient!r}"
-    values = {
-        "BLOCK": block,
-        "REAL": "double" if double else "float",
-        "MANTISSA": 52 if double else 23,
-        "POLYNOMIAL": polynomial,
-        "CHANNELS": channels,
-        "RECORD": RECORD,
-        "GRADIENT": GRADIENT,
-        "TILE_WIDTH": TILE_WIDTH,
-        "TILE_HEIGHT": TILE_HEIGHT,
-    }
-    text = _PRELUDE + body
-    for name, value in values.items():
-        text = text.replace("$" + name, str(value))
-    return "{" + text + "}"
+TILE = (TILE_WIDTH, TILE_HEIGHT)
 
 
 @cache
-def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
-    """Forward, backward and reduction kernels for numbers of ``dtype`` and ``channels`` channels."""
+def composite_kernels(dtype: type, channels: int, median: bool = False) -> SimpleNamespace:
+    """Forward, backward, visibility and reduction kernels for numbers of ``dtype`` and ``channels`` channels.
+
+    Forward writes ``median_splats`` only with ``median``, and not among a backdrop. Optional inputs are empty arrays:
+    ``background``, ``adj_transmittance`` and those called static, which are a backdrop.
+    """
     real = dtype
 
-    @wp.func_native(_snippet(_FORWARD_BLOCK, _FORWARD, dtype, channels))
+    @wp.func_native(snippet(FORWARD, dtype, channels, TILE, median=median))
     def composite_tile(
         starts: wp.array(dtype=wp.int32),
         pairs: wp.array(dtype=wp.int32),
@@ -314,15 +43,17 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         columns: int,
         width: int,
         height: int,
+        background: wp.array(dtype=real),
         static_image: wp.array3d(dtype=real),
         static_transmittance: wp.array2d(dtype=real),
         image: wp.array3d(dtype=real),
         transmittance: wp.array2d(dtype=real),
+        median_splats: wp.array2d(dtype=wp.int32),
         tile: int,
     ): ...
 
     # named *_gradients: Warp declares an adj_ twin of every argument of a native function
-    @wp.func_native(_snippet(_BACKWARD_BLOCK, _BACKWARD, dtype, channels))
+    @wp.func_native(snippet(BACKWARD, dtype, channels, TILE))
     def composite_tile_adjoint(
         starts: wp.array(dtype=wp.int32),
         pairs: wp.array(dtype=wp.int32),
@@ -335,8 +66,25 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         width: int,
         height: int,
         image: wp.array3d(dtype=real),
+        transmittance: wp.array2d(dtype=real),
         image_gradient: wp.array3d(dtype=real),
+        transmittance_gradient: wp.array2d(dtype=real),
         pair_gradients: wp.array2d(dtype=real),
+        tile: int,
+    ): ...
+
+    @wp.func_native(snippet(VISIBILITY, dtype, channels, TILE))
+    def visibility_of_tile(
+        starts: wp.array(dtype=wp.int32),
+        pairs: wp.array(dtype=wp.int32),
+        records: wp.array2d(dtype=real),
+        static_starts: wp.array(dtype=wp.int32),
+        static_pairs: wp.array(dtype=wp.int32),
+        static_records: wp.array2d(dtype=real),
+        columns: int,
+        width: int,
+        height: int,
+        pair_sums: wp.array2d(dtype=real),
         tile: int,
     ): ...
 
@@ -352,17 +100,19 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         columns: int,
         width: int,
         height: int,
+        background: wp.array(dtype=real),
         static_image: wp.array3d(dtype=real),
         static_transmittance: wp.array2d(dtype=real),
         first_tile: int,
         # outputs
         image: wp.array3d(dtype=real),
         transmittance: wp.array2d(dtype=real),
+        median_splats: wp.array2d(dtype=wp.int32),
     ):
         tile = first_tile + wp.tid()
         composite_tile(
             starts, pairs, records, static_starts, static_pairs, static_records, columns, width, height,
-            static_image, static_transmittance, image, transmittance, tile,
+            background, static_image, static_transmittance, image, transmittance, median_splats, tile,
         )  # fmt: skip
 
     @wp.kernel(module="unique", enable_backward=False)
@@ -379,7 +129,9 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         width: int,
         height: int,
         image: wp.array3d(dtype=real),
+        transmittance: wp.array2d(dtype=real),
         adj_image: wp.array3d(dtype=real),
+        adj_transmittance: wp.array2d(dtype=real),
         first_tile: int,
         # outputs
         adj_pairs: wp.array2d(dtype=real),
@@ -387,8 +139,43 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         tile = first_tile + wp.tid()
         composite_tile_adjoint(
             starts, pairs, records, active_count, static_starts, static_pairs, static_records, columns, width, height,
-            image, adj_image, adj_pairs, tile,
+            image, transmittance, adj_image, adj_transmittance, adj_pairs, tile,
         )  # fmt: skip
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def visibility_kernel(
+        # inputs
+        starts: wp.array(dtype=wp.int32),
+        pairs: wp.array(dtype=wp.int32),
+        records: wp.array2d(dtype=real),
+        static_starts: wp.array(dtype=wp.int32),
+        static_pairs: wp.array(dtype=wp.int32),
+        static_records: wp.array2d(dtype=real),
+        columns: int,
+        width: int,
+        height: int,
+        first_tile: int,
+        # outputs
+        pair_sums: wp.array2d(dtype=real),  # of alpha and of T alpha, over the pixels of the tile
+    ):
+        tile = first_tile + wp.tid()
+        visibility_of_tile(
+            starts, pairs, records, static_starts, static_pairs, static_records, columns, width, height, pair_sums, tile
+        )
+
+    return SimpleNamespace(
+        forward=composite_kernel,
+        adjoint=composite_adjoint_kernel,
+        reduce=reduce_kernel(dtype, GRADIENT + channels),
+        visibility=visibility_kernel,
+        reduce_visibility=reduce_kernel(dtype, 2),
+    )
+
+
+@cache
+def reduce_kernel(dtype: type, width: int) -> wp.Kernel:
+    """Kernel that adds up rows of ``width`` numbers per (tile, splat) to rows per splat."""
+    real = dtype
 
     @wp.kernel(module="unique", enable_backward=False)
     def reduce_pairs_kernel(
@@ -397,17 +184,17 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         tile_count: int,
         pairs: wp.array(dtype=wp.int32),
         active_count: int,
-        adj_pairs: wp.array2d(dtype=real),
+        pair_rows: wp.array2d(dtype=real),
         # outputs
-        adj_records: wp.array2d(dtype=real),
+        rows: wp.array2d(dtype=real),
     ):
         for i in range(active_count):
-            for c in range(wp.static(GRADIENT + channels)):
-                adj_records[i, c] = real(0.0)
+            for c in range(wp.static(width)):
+                rows[i, c] = real(0.0)
         for k in range(starts[tile_count]):
             splat = pairs[k]
             if splat < active_count:
-                for c in range(wp.static(GRADIENT + channels)):
-                    adj_records[splat, c] = adj_records[splat, c] + adj_pairs[k, c]
+                for c in range(wp.static(width)):
+                    rows[splat, c] = rows[splat, c] + pair_rows[k, c]
 
-    return SimpleNamespace(forward=composite_kernel, adjoint=composite_adjoint_kernel, reduce=reduce_pairs_kernel)
+    return reduce_pairs_kernel

@@ -19,8 +19,12 @@ TILE_HEIGHT = 16
 
 
 @cache
-def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
-    """Forward and backward kernels for numbers of ``dtype`` and ``channels`` channels."""
+def composite_kernels(dtype: type, channels: int, median: bool = False) -> SimpleNamespace:
+    """Forward, backward and visibility kernels for numbers of ``dtype`` and ``channels`` channels.
+
+    Forward writes ``median_splats`` only with ``median``. Optional inputs are empty arrays: ``background`` and
+    ``adj_transmittance``.
+    """
     real = dtype
     features = wp.types.vector(channels, dtype)
     alpha_min = wp.constant(dtype(1.0 / 255.0))
@@ -54,15 +58,18 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         pairs: wp.array(dtype=wp.int32),
         records: wp.array2d(dtype=real),
         grid: TileGrid,
+        background: wp.array(dtype=real),
         # outputs
         image: wp.array3d(dtype=real),
         transmittance: wp.array2d(dtype=real),
+        median_splats: wp.array2d(dtype=wp.int32),
     ):
         tile, x, y = pixel_of(wp.tid(), grid)
         if x >= transmittance.shape[1] or y >= transmittance.shape[0]:
             return
         t = real(1.0)
         sums = features()
+        median_splat = int(-1)
         for k in range(starts[tile], starts[tile + 1]):
             splat = pairs[k]
             dx = real(x) - records[splat, 0]
@@ -75,9 +82,15 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
                         break
                     for c in range(wp.static(channels)):
                         sums[c] += weight * records[splat, wp.static(RECORD) + c]
+                    if t > real(0.5) and t - weight <= real(0.5):
+                        median_splat = splat
                     t -= weight
         transmittance[y, x] = t
+        if wp.static(median):
+            median_splats[y, x] = median_splat
         for c in range(wp.static(channels)):
+            if background.shape[0] > 0:
+                sums[c] += t * background[c]
             image[c, y, x] = sums[c]
 
     @wp.kernel(module="unique", enable_backward=False)
@@ -89,7 +102,9 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
         active_count: int,
         grid: TileGrid,
         image: wp.array3d(dtype=real),
+        transmittance: wp.array2d(dtype=real),
         adj_image: wp.array3d(dtype=real),
+        adj_transmittance: wp.array2d(dtype=real),
         # outputs, accumulated
         adj_records: wp.array2d(dtype=real),
     ):
@@ -98,6 +113,8 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
             return
         v = features()
         rest = real(0.0)
+        if adj_transmittance.shape[0] > 0:
+            rest = adj_transmittance[y, x] * transmittance[y, x]
         for c in range(wp.static(channels)):
             v[c] = adj_image[c, y, x]
             rest += v[c] * image[c, y, x]
@@ -131,4 +148,35 @@ def composite_kernels(dtype: type, channels: int) -> SimpleNamespace:
                             wp.atomic_add(adj_records, splat, 5, e)
                     t -= weight
 
-    return SimpleNamespace(forward=composite_kernel, adjoint=composite_adjoint_kernel)
+    @wp.kernel(module="unique", enable_backward=False)
+    def visibility_kernel(
+        # inputs
+        starts: wp.array(dtype=wp.int32),
+        pairs: wp.array(dtype=wp.int32),
+        records: wp.array2d(dtype=real),
+        grid: TileGrid,
+        width: int,
+        height: int,
+        # outputs, accumulated
+        sums: wp.array2d(dtype=real),  # of alpha and of T alpha, over the pixels
+    ):
+        tile, x, y = pixel_of(wp.tid(), grid)
+        if x >= width or y >= height:
+            return
+        t = real(1.0)
+        for k in range(starts[tile], starts[tile + 1]):
+            splat = pairs[k]
+            dx = real(x) - records[splat, 0]
+            dy = real(y) - records[splat, 1]
+            if inside(records, splat, dx, dy):
+                alpha = wp.min(bare_alpha(records, splat, dx, dy), alpha_max)
+                if alpha >= alpha_min:
+                    wp.atomic_add(sums, splat, 0, alpha)
+                    weight = t * alpha
+                    if t - weight > transmittance_min:
+                        wp.atomic_add(sums, splat, 1, weight)
+                        t -= weight
+                    else:
+                        t = real(0.0)  # stopped
+
+    return SimpleNamespace(forward=composite_kernel, adjoint=composite_adjoint_kernel, visibility=visibility_kernel)

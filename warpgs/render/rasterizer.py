@@ -13,6 +13,7 @@ import warp as wp
 from warpgs.checks import refuse
 from warpgs.particles import Particles
 from warpgs.render import composite_cpu, composite_cuda
+from warpgs.render.background import background_adjoint
 from warpgs.render.bins import Bins, tile_grid
 from warpgs.render.project import CHANNELS, GRADIENT, RECORD, project, project_adjoint
 
@@ -54,6 +55,7 @@ class Rasterizer:
         executor: Executor | None = None,
         bands: int = 1,
         portable: bool = False,
+        median_depth: bool = False,
     ) -> None:
         """Allocate buffers.
 
@@ -67,6 +69,7 @@ class Rasterizer:
             executor: On the CPU, runs bands of tiles at the same time.
             bands: Into how many bands of equal work the tiles are cut.
             portable: Use the one-thread-per-pixel kernels on the CPU too, to test them without a GPU.
+            median_depth: Fill ``median_splats``.
         """
         if not 3 <= channels <= len(CHANNELS):
             refuse("channels", f"3 to {len(CHANNELS)} ({', '.join(CHANNELS)})", channels)
@@ -77,7 +80,7 @@ class Rasterizer:
         self._strips = self.device.is_cpu and not portable
         self._executor, self._bands = executor, bands
         composite = composite_cpu if self._strips else composite_cuda
-        self._kernels = composite.composite_kernels(dtype, channels)
+        self._kernels = composite.composite_kernels(dtype, channels, median_depth)
         self._grid = tile_grid(width, height, composite.TILE_WIDTH, composite.TILE_HEIGHT)
         self._bins = Bins(count, self._grid, self.device, serial=self._strips)
 
@@ -89,11 +92,17 @@ class Rasterizer:
         """Planar channels of the last view; black where nothing is."""
         self.transmittance = self._zeros((height, width))
         """Share of light that passes all particles: 1 - alpha."""
+        self.median_splats = wp.zeros((height, width) if median_depth else (0, 0), dtype=wp.int32, device=self.device)
+        """Index of the splat at which the transmittance of a pixel first falls to 0.5 or less; -1 where it never does.
+        """
         no_index = wp.zeros(0, dtype=wp.int32, device=self.device)
         no_image, no_plane = self._zeros((channels, 0, 0)), self._zeros((0, 0))
+        self._black = self._background = self._zeros((0,))
+        self._no_plane = no_plane
         self._nothing = Backdrop(self._zeros((0, RECORD + channels)), no_index, no_index, no_image, no_plane)
         self._backdrop = self._nothing
         self._adj_pairs = self._zeros((0, GRADIENT + channels))
+        self._pair_sums = self._zeros((0, 2))
         # radix sort works in the second half of both
         self._depth_keys = wp.zeros(2 * count, dtype=wp.int32, device=self.device)
         self._order = wp.zeros(2 * count, dtype=wp.int32, device=self.device)
@@ -123,6 +132,7 @@ class Rasterizer:
         views: wp.array,
         view_index: wp.array[wp.int32],
         *,
+        background: wp.array | None = None,
         backdrop: Backdrop | None = None,
         tape: wp.Tape | None = None,
         check: bool = True,
@@ -133,13 +143,20 @@ class Rasterizer:
             particles: ``count`` particles on this device.
             views: Cameras of this image size, from ``upload_views``.
             view_index: Which of them, shape [1]: on the device, so that a captured graph can change cameras.
+            background: What shines through, one number per channel, shape [channels]; black without. On a tape it
+                receives gradients if it wants them; without, see ``background_adjoint``.
             backdrop: Composite among these particles, which were seen from the same view (CPU only).
-            tape: Records the backward pass when given: it reads and clears ``image.grad`` and adds to the ``grad`` of
-                each particle array (all must have been made with ``requires_grad``).
+            tape: Records the backward pass when given: it reads and clears ``image.grad`` and, where there is one,
+                ``transmittance.grad``, and adds to the ``grad`` of each particle array (all must have been made with
+                ``requires_grad``).
             check: Look at once whether the lists of splats had room, and repeat with more: a wait on CUDA. Without, as
                 in a captured iteration, a view that has none comes out black: ask ``overflowed`` afterwards, ``grow``
                 and repeat what was lost.
         """
+        if backdrop is not None and background is not None:
+            refuse("background", "none among a backdrop", "one", "draw the backdrop with it: it shows that one's")
+        if backdrop is not None and self.median_splats.size:
+            raise NotImplementedError("backdrop: median depths need all particles; render without a backdrop")
         if len(particles) != self.count:
             refuse("particles", f"{self.count}, as allocated", len(particles), "make a Rasterizer of that count")
         project(particles, views, view_index, self.records, self._depth_keys, self._order)
@@ -150,13 +167,21 @@ class Rasterizer:
             self._bins.grow()
             self._bins.fill(self.records, self._order)
         self._backdrop = backdrop or self._nothing
+        self._background = self._black if background is None else background
         self._composite()
         if tape is not None:
             gradients = Particles(*(array.grad for array in particles.named().values()))
 
             def backward() -> None:
-                self.backward(particles, views, view_index, self.image.grad, gradients)
+                adj_transmittance = self.transmittance.grad
+                self.backward(
+                    particles, views, view_index, self.image.grad, gradients, adj_transmittance=adj_transmittance
+                )
+                if background is not None and background.requires_grad:
+                    background_adjoint(self.image.grad, self.transmittance, background.grad)
                 self.image.grad.zero_()
+                if adj_transmittance is not None:
+                    adj_transmittance.zero_()
 
             tape.record_func(backward, [*particles.named().values(), self.image])
 
@@ -177,6 +202,8 @@ class Rasterizer:
         view_index: wp.array[wp.int32],
         adj_image: wp.array3d,
         gradients: Particles,
+        *,
+        adj_transmittance: wp.array2d | None = None,
     ) -> None:
         """Add the gradient of the last ``render`` to ``gradients``.
 
@@ -187,38 +214,62 @@ class Rasterizer:
             adj_image: Gradient of the loss by ``image``, shape [channels, height, width].
             gradients: Of the first len(gradients) particles; the others are constant, which saves their share of the
                 work.
+            adj_transmittance: Gradient of the loss by ``transmittance``, shape [height, width].
         """
-        self._composite_adjoint(adj_image, len(gradients))
+        self._composite_adjoint(adj_image, len(gradients), adj_transmittance)
         project_adjoint(particles, views, view_index, self.records, self.adj_records, gradients)
+
+    def visibility(self, sums: wp.array2d) -> None:
+        """Write how much of each particle the last view holds: sums over the pixels of alpha and of its share of the
+        picture, T alpha, shape [count, 2]. Their ratio says how much of it is seen.
+        """
+        bins = self._bins
+        lists = [bins.starts, bins.pairs, self.records]
+        if self._strips:
+            if self._pair_sums.shape[0] < bins.capacity:
+                self._pair_sums = self._zeros((bins.capacity, 2))
+            b = self._backdrop
+            fixed = [*lists, b.starts, b.pairs, b.records, self._grid.columns, self.width, self.height]
+            self._for_bands(self._kernels.visibility, lambda first: [*fixed, first, self._pair_sums])
+            inputs = [bins.starts, bins.tile_count, bins.pairs, self.count, self._pair_sums, sums]
+            self._launch(self._kernels.reduce_visibility, 1, inputs)
+        else:
+            sums.zero_()
+            threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
+            self._launch(self._kernels.visibility, threads, [*lists, self._grid, self.width, self.height, sums])
 
     def _composite(self) -> None:
         bins = self._bins
         lists = [bins.starts, bins.pairs, self.records]
-        outputs = [self.image, self.transmittance]
+        outputs = [self.image, self.transmittance, self.median_splats]
         if self._strips:
             b = self._backdrop
             fixed = [*lists, b.starts, b.pairs, b.records, self._grid.columns, self.width, self.height]
-            fixed += [b.image, b.transmittance]
+            fixed += [self._background, b.image, b.transmittance]
             self._for_bands(self._kernels.forward, lambda first: [*fixed, first, *outputs])
         else:
             threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
-            self._launch(self._kernels.forward, threads, [*lists, self._grid, *outputs])
+            self._launch(self._kernels.forward, threads, [*lists, self._grid, self._background, *outputs])
 
-    def _composite_adjoint(self, adj_image: wp.array3d, active_count: int) -> None:
+    def _composite_adjoint(
+        self, adj_image: wp.array3d, active_count: int, adj_transmittance: wp.array2d | None = None
+    ) -> None:
         bins = self._bins
         lists = [bins.starts, bins.pairs, self.records, active_count]
+        adj_transmittance = self._no_plane if adj_transmittance is None else adj_transmittance
+        pixels = [self.image, self.transmittance, adj_image, adj_transmittance]
         if self._strips:
             self._size_pair_gradients()
             b = self._backdrop
             fixed = [*lists, b.starts, b.pairs, b.records, self._grid.columns, self.width, self.height]
-            fixed += [self.image, adj_image]
+            fixed += pixels
             self._for_bands(self._kernels.adjoint, lambda first: [*fixed, first, self._adj_pairs])
             inputs = [bins.starts, bins.tile_count, bins.pairs, active_count, self._adj_pairs, self.adj_records]
             self._launch(self._kernels.reduce, 1, inputs)
         else:
             self.adj_records.zero_()
             threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
-            self._launch(self._kernels.adjoint, threads, [*lists, self._grid, self.image, adj_image, self.adj_records])
+            self._launch(self._kernels.adjoint, threads, [*lists, self._grid, *pixels, self.adj_records])
 
     def _size_pair_gradients(self) -> None:
         if self._strips and self._adj_pairs.shape[0] < self._bins.capacity:
