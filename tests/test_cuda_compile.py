@@ -19,14 +19,16 @@ import warp as wp
 import scenes
 import usd_export
 import warpgs
+from warpgs.render.channels import CHANNELS, COLOR_MASK
 
 ARCHITECTURES = (75, 86, 90)
 FACTORY_ARGUMENTS = {
     ("dtype",): [(wp.float32,)],
-    # color and mask, both shares of the mask, all that can be drawn
-    ("dtype", "channels", "median"): [(wp.float32, 4, False), (wp.float32, 5, False), (wp.float32, 6, True)],
+    # color, color and mask, all that can be drawn
+    ("dtype", "channels", "median"): [(wp.float32, 3, False), (wp.float32, 4, False), (wp.float32, 32, True)],
     ("dtype", "width"): [(wp.float32, 10)],
-    ("dtype", "channels"): [(wp.float32, 4), (wp.float32, 5), (wp.float32, 6)],
+    ("dtype", "channels"): [(wp.float32, 3), (wp.float32, 4), (wp.float32, 32)],
+    ("dtype", "channels", "features"): [(wp.float32, COLOR_MASK, 0), (wp.float32, CHANNELS, 23)],
 }
 """What factories of kernels are called with, by the names of their parameters."""
 

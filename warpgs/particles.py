@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import warp as wp
@@ -32,6 +32,9 @@ class Particles:
     """Logit of the opacity, shape [n]."""
     foreground_logits: wp.array
     """Logit of the probability of belonging to a moving object, shape [n]."""
+    harmonics: wp.array
+    """What the direction of sight adds to the colors: coefficients of math/harmonics.py, vec3, shape [n, m] with m in
+    0, 3, 8, 15."""
 
     def __len__(self) -> int:
         return self.means.size
@@ -46,12 +49,20 @@ class Particles:
         return self.opacity_logits.dtype
 
     @staticmethod
-    def zeros(count: int, device: wp.DeviceLike, dtype: type = wp.float32) -> Particles:
-        """All-zero particles: gradients and moments start here."""
+    def zeros(count: int, device: wp.DeviceLike, dtype: type = wp.float32, *, harmonics: int = 0) -> Particles:
+        """All-zero particles with ``harmonics`` coefficients each: gradients and moments start here."""
         vec3 = wp.types.vector(3, dtype)
         quat = wp.types.quaternion(dtype)
         kinds = (vec3, quat, vec3, vec3, dtype, dtype)
-        return Particles(*(wp.zeros(count, dtype=kind, device=device) for kind in kinds))
+        return Particles(
+            *(wp.zeros(count, dtype=kind, device=device) for kind in kinds),
+            harmonics=wp.zeros((count, harmonics), dtype=vec3, device=device),
+        )
+
+    def zeros_like(self, count: int | None = None) -> Particles:
+        """All-zero particles of the same kind: the gradients of the first ``count``, by default of all."""
+        count = len(self) if count is None else count
+        return Particles.zeros(count, self.device, self.dtype, harmonics=self.harmonics.shape[1])
 
     @staticmethod
     def upload(gaussians: Gaussians, device: wp.DeviceLike, dtype: type = wp.float32) -> Particles:
@@ -79,14 +90,16 @@ class Particles:
         )
 
     def named(self) -> dict[str, wp.array]:
-        """Parameter name to array."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Parameter name to array; no harmonics where the colors do not depend on the view."""
+        names = [field.name for field in fields(self) if field.name != "harmonics" or self.harmonics.shape[1]]
+        return {name: getattr(self, name) for name in names}
 
     def rows(self, start: int, stop: int) -> Particles:
         """A view of particles ``start`` to ``stop``; shares memory."""
+        empty = self.zeros_like(0)
         if start == stop:  # Warp refuses an empty slice at the end of an array
-            return Particles.zeros(0, self.device, self.dtype)
-        return Particles(*(array[start:stop] for array in self.named().values()))
+            return empty
+        return replace(empty, **{name: array[start:stop] for name, array in self.named().items()})
 
     def zero_(self) -> None:
         """Set everything to zero."""

@@ -22,6 +22,7 @@ from warpgs.losses import PhotometricLoss
 from warpgs.math.pinhole import upload_views
 from warpgs.particles import Particles, logit
 from warpgs.render import Rasterizer
+from warpgs.render.channels import CHANNELS
 from warpgs.render.project import project, project_adjoint
 from warpgs.types import Camera, Gaussians
 
@@ -61,7 +62,7 @@ def measure(gaussians: Gaussians, channels: int, repeats: int) -> dict[str, floa
     first = wp.zeros(1, dtype=wp.int32, device="cpu")
     particles = Particles.upload(gaussians, "cpu")
     gradients = Particles.zeros(len(particles), "cpu")
-    rasterizer = Rasterizer(len(particles), WIDTH, HEIGHT, channels=channels)
+    rasterizer = Rasterizer(len(particles), WIDTH, HEIGHT, channels=CHANNELS[:channels])
     shape = (channels, HEIGHT, WIDTH)
     target = wp.array(np.random.default_rng(0).random(shape), dtype=float)
     moments = wp.zeros((2 * channels, HEIGHT, WIDTH), dtype=float)
@@ -80,11 +81,15 @@ def measure(gaussians: Gaussians, channels: int, repeats: int) -> dict[str, floa
 
     stages: dict[str, Callable[[], None]] = {
         "all": iteration,
-        "project": lambda: project(particles, views, first, r.records, r._depth_keys, r._order),
+        "project": lambda: project(
+            particles, r._no_features, r.channels, views, first, r.records, r._depth_keys, r._order
+        ),
         "forward": r._composite,
         "loss": compare,
         "backward": lambda: r._composite_adjoint(loss.adj_image, len(particles)),
-        "project adjoint": lambda: project_adjoint(particles, views, first, r.records, r.adj_records, gradients),
+        "project adjoint": lambda: project_adjoint(
+            particles, r.channels, views, first, r.records, r.adj_records, gradients, r._no_features
+        ),
     }
     iteration()
     return {name: median_ms(stage, repeats) for name, stage in stages.items()}

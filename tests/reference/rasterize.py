@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.transform import Rotation
+from scipy.special import sph_harm_y
 
 from warpgs.types import Camera
 
-CHANNELS = 6  # red, green, blue, foreground, background, depth
+CHANNELS = (
+    *("red", "green", "blue", "foreground", "background", "depth"),
+    *("normal_x", "normal_y", "normal_z"),
+)
 LOW_PASS_PX2 = 0.3
 JACOBIAN_CLAMP = 1.3  # half fields of view
 ALPHA_MIN = 1.0 / 255.0
@@ -17,7 +21,7 @@ TRANSMITTANCE_MIN = 1e-4
 
 Parameters = dict[str, np.ndarray]
 """means [n, 3], rotations x, y, z, w [n, 4] of any length, log_scales [n, 3], colors [n, 3], opacity_logits [n],
-foreground_logits [n]; float64."""
+foreground_logits [n]; where wanted, harmonics [n, 3, 8 or 15, 3] and features [n, f]; float64."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Splats:
     centers: np.ndarray  # [px, the first pixel's center is 0.5], [m, 2]
     covariances: np.ndarray  # [px^2], [m, 2, 2]
     opacities: np.ndarray  # [m]
-    features: np.ndarray  # [m, CHANNELS]
+    features: np.ndarray  # CHANNELS, then the features, [m, c]
     clamped: np.ndarray  # the Jacobian is taken at the clamped slope, [m, 2]
 
 
@@ -36,7 +40,7 @@ class Splats:
 class Drawing:
     """An image and what happened in it."""
 
-    image: np.ndarray  # [CHANNELS, height, width]
+    image: np.ndarray  # CHANNELS, then the features, [c, height, width]
     transmittance: np.ndarray  # [height, width]
     margin: np.ndarray  # smallest distance of a decision from its threshold, of the logarithm, [height, width]
     capped: np.ndarray  # a splat was cut to ALPHA_MAX, [height, width]
@@ -45,9 +49,31 @@ class Drawing:
     median_margin: np.ndarray  # smallest distance of a transmittance from 1/2, of the logarithm, [height, width]
     visibility: np.ndarray  # per Gaussian, sums over the pixels of alpha >= ALPHA_MIN and of drawn T alpha, [n, 2]
 
+    def of(self, channels: tuple[str, ...]) -> np.ndarray:
+        """Some of CHANNELS, then all features."""
+        return self.image[[*map(CHANNELS.index, channels), *range(len(CHANNELS), len(self.image))]]
+
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-x))
+
+
+def harmonics(directions: np.ndarray, count: int) -> np.ndarray:
+    """The first ``count`` real spherical harmonics of degree 1, 2, 3 at unit vectors, shape [n, count]: sqrt(2) times
+    the imaginary (m < 0) and real (m > 0) part of Y_l^|m|, Condon and Shortley's phase included."""
+    polar, azimuth = np.arccos(np.clip(directions[:, 2], -1.0, 1.0)), np.arctan2(directions[:, 1], directions[:, 0])
+    columns = []
+    for degree in (1, 2, 3):
+        for order in range(-degree, degree + 1):
+            value = sph_harm_y(degree, abs(order), polar, azimuth)
+            columns.append(np.sqrt(2.0) * value.imag if order < 0 else np.sqrt(2.0 if order else 1.0) * value.real)
+    return np.stack(columns, axis=1)[:, :count]
+
+
+def normals(rotations: np.ndarray, log_scales: np.ndarray, sight: np.ndarray) -> np.ndarray:
+    """The shortest axis of each Gaussian against its line of sight, [m, 3]."""
+    axis = np.take_along_axis(rotations, np.argmin(log_scales, axis=1)[:, None, None], axis=2)[:, :, 0]
+    return np.where(np.sum(axis * sight, axis=1, keepdims=True) > 0.0, -axis, axis)
 
 
 def project(parameters: Parameters, camera: Camera, near: float) -> Splats:
@@ -71,12 +97,19 @@ def project(parameters: Parameters, camera: Camera, near: float) -> Splats:
     axes = rotation * np.exp(parameters["log_scales"][order])[:, None, :]
     spread = jacobian @ pose[:3, :3] @ axes
     share = parameters["foreground_logits"][order]
+    sight = parameters["means"][order] - camera.center_world
+    colors = parameters["colors"][order]
+    if "harmonics" in parameters:
+        coefficients = parameters["harmonics"][order]
+        directions = sight / np.linalg.norm(sight, axis=1, keepdims=True)
+        colors = colors + np.einsum("nk,nkc->nc", harmonics(directions, coefficients.shape[1]), coefficients)
+    channels = [colors, sigmoid(share), sigmoid(-share), z, normals(rotation, parameters["log_scales"][order], sight)]
     return Splats(
         index=order,
         centers=focal * slopes + principal,
         covariances=spread @ spread.transpose(0, 2, 1) + LOW_PASS_PX2 * np.eye(2),
         opacities=sigmoid(parameters["opacity_logits"][order]),
-        features=np.column_stack([parameters["colors"][order], sigmoid(share), sigmoid(-share), z]),
+        features=np.column_stack([*channels, parameters.get("features", np.zeros((len(points), 0)))[order]]),
         clamped=taken != slopes,
     )
 
@@ -85,7 +118,7 @@ def rasterize(parameters: Parameters, camera: Camera, near: float) -> Drawing:
     """Composite every Gaussian over every pixel: C = sum_i c_i a_i prod_{j<i} (1 - a_j)."""
     splats = project(parameters, camera, near)
     shape = (camera.height, camera.width)
-    image, transmittance = np.zeros((CHANNELS, *shape)), np.ones(shape)
+    image, transmittance = np.zeros((splats.features.shape[1], *shape)), np.ones(shape)
     margin, capped, stopped = np.full(shape, np.inf), np.zeros(shape, bool), np.zeros(shape, bool)
     xs, ys = np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5
     median, median_margin = np.full(shape, -1), np.full(shape, np.inf)

@@ -18,7 +18,10 @@ from tests.render.worlds import (
     rolled,
     upright,
     wide,
+    with_more,
 )
+from warpgs.render import Rasterizer
+from warpgs.render.channels import CHANNELS
 
 DTYPES = pytest.mark.parametrize("dtype", [wp.float32, wp.float64])
 TOLERANCE = {wp.float32: 1e-5, wp.float64: 1e-12}
@@ -215,18 +218,46 @@ def test_foreground_and_background_sum_to_alpha(dtype, world, driver):
     np.testing.assert_allclose(shares, 1.0 - rasterizer.transmittance.numpy(), atol=TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("channels", [3, 4, 5])
+@pytest.mark.parametrize("channels", [("depth",), ("blue", "red"), ("normal_x", "background", "normal_y", "green")])
 @DTYPES
-def test_fewer_channels_are_the_first_of_all(channels, dtype, world, driver):
-    every, some = driver.render(world, dtype=dtype), driver.render(world, dtype=dtype, channels=channels)
-    np.testing.assert_array_equal(some.image.numpy(), every.image.numpy()[:channels])
+def test_some_channels_are_those_of_all(channels, dtype, world, driver):
+    every, some = driver.render(world, dtype=dtype, channels=9), driver.render(world, dtype=dtype, channels=channels)
+    chosen = every.image.numpy()[[CHANNELS.index(name) for name in channels]]
+    # to a rounding: how multiplications and additions are contracted depends on the number of channels
+    np.testing.assert_allclose(some.image.numpy(), chosen, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(some.transmittance.numpy(), every.transmittance.numpy())
 
 
-@pytest.mark.parametrize("channels", [2, 7])
-def test_rasterizer_refuses_channels_it_does_not_have(channels, driver):
-    with pytest.raises(ValueError, match=f"channels: expected 3 to 6 .*, got {channels}"):
-        driver.rasterizer(upright(), channels=channels)
+@pytest.mark.parametrize(
+    ("channels", "features", "message"),
+    [
+        (("red", "hue"), 0, "names among red, green, .*, got 'hue'"),
+        (("red", "depth", "red"), 0, "names that are all different, got red, depth, red"),
+        ((), 0, "1 to 32, features included, got 0 channels and 0 features"),
+        (("red",), 32, "1 to 32, features included, got 1 channels and 32 features"),
+        (("red", "green"), -1, "1 to 32, features included, got 2 channels and -1 features"),
+    ],
+)
+def test_rasterizer_refuses_channels_it_does_not_have(channels, features, message, device):
+    with pytest.raises(ValueError, match=f"channels: expected {message}"):
+        Rasterizer(3, 8, 8, channels=channels, features=features, device=device)
+
+
+@pytest.mark.parametrize("shape", [None, (40, 1), (39, 2)])
+def test_rasterizer_refuses_features_of_another_shape(shape, driver):
+    world = with_more(upright(), features=2)
+    rasterizer = driver.rasterizer(world)
+    features = None if shape is None else wp.zeros(shape, dtype=wp.float64, device=driver.device)
+    with pytest.raises(ValueError, match=r"features: expected .*shape \[40, 2\], got "):
+        rasterizer.render(driver.particles(world), driver.views(world), driver.first_view(), features=features)
+
+
+def test_rasterizer_refuses_features_without_a_place(driver):
+    features = wp.zeros((40, 1), dtype=wp.float64, device=driver.device)
+    with pytest.raises(ValueError, match=r"features: expected shape \[40, 0\], got \[40, 1\]"):
+        driver.rasterizer(upright()).render(
+            driver.particles(upright()), driver.views(upright()), driver.first_view(), features=features
+        )
 
 
 def test_rasterizer_refuses_another_count_of_particles(driver):

@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 import warp as wp
 
 from tests.reference.rasterize import project
-from tests.render.worlds import NEAR, WORLDS, assert_pictures
+from tests.render.worlds import NEAR, WORLDS, assert_pictures, with_more
 
 
 def test_worlds_hold_what_they_are_for():
@@ -22,8 +23,22 @@ def test_worlds_hold_what_they_are_for():
 
 
 def test_image_matches_oracle(world, driver):
-    assert_pictures(driver.render(world), world.draw(), atol=1e-12)
+    assert_pictures(driver.render(world, channels=9), world.draw(), atol=1e-12)
 
 
 def test_image_matches_oracle_in_float32(world, driver):
     assert_pictures(driver.render(world, dtype=wp.float32), world.draw(), atol=1e-5)
+
+
+@pytest.mark.parametrize("features", [1, 2, 5, 23])
+def test_features_match_oracle(features, world, driver):
+    """Behind all channels of their own; the last are 32 in all."""
+    world = with_more(world, features=features)
+    assert_pictures(driver.render(world, channels=9), world.draw(), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [wp.float32, wp.float64])
+@pytest.mark.parametrize("harmonics", [3, 8, 15])
+def test_harmonics_match_oracle(harmonics, dtype, world, driver):
+    world = with_more(world, harmonics=harmonics)
+    assert_pictures(driver.render(world, dtype=dtype), world.draw(), {wp.float32: 1e-5, wp.float64: 1e-12}[dtype])

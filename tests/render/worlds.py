@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 from tests.reference.rasterize import Drawing, Parameters, rasterize
 from warpgs.math.pinhole import upload_views
 from warpgs.particles import Particles
+from warpgs.render.channels import CHANNELS
 from warpgs.render.rasterizer import Rasterizer
 from warpgs.types import Camera
 
@@ -40,41 +41,57 @@ class Driver:
     device: str
     portable: bool
 
-    def rasterizer(self, world: World, *, channels: int = 6, dtype: type = wp.float64, **options) -> Rasterizer:
+    def rasterizer(
+        self, world: World, *, channels: int | tuple[str, ...] = 6, dtype: type = wp.float64, **options
+    ) -> Rasterizer:
+        """A number of channels means the first so many; the world's features follow."""
         count, camera = len(world.parameters["means"]), world.camera
+        channels = CHANNELS[:channels] if isinstance(channels, int) else channels
+        features = world.parameters["features"].shape[1] if "features" in world.parameters else 0
         options = {"device": self.device, "portable": self.portable, "dtype": dtype, **options}
-        return Rasterizer(count, camera.width, camera.height, channels=channels, **options)
+        return Rasterizer(count, camera.width, camera.height, channels=channels, features=features, **options)
 
     def render(self, world: World, **options) -> Rasterizer:
         """A rasterizer that has just drawn ``world``."""
         rasterizer = self.rasterizer(world, **options)
-        rasterizer.render(
-            self.particles(world, rasterizer.dtype), self.views(world, rasterizer.dtype), self.first_view()
-        )
+        dtype = rasterizer.dtype
+        particles, views = self.particles(world, dtype), self.views(world, dtype)
+        rasterizer.render(particles, views, self.first_view(), features=self.features(world, dtype))
         return rasterizer
 
     def gradients(
         self, world: World, adj_image: np.ndarray, *, active_count: int | None = None, **options
     ) -> Parameters:
-        """Gradient of sum(adj_image * image) by every parameter of the first ``active_count`` particles."""
-        rasterizer = self.render(world, channels=len(adj_image), **options)
+        """Gradient of sum(adj_image * image) by every parameter of the first ``active_count`` particles.
+
+        The channels are the first so many, unless they are given.
+        """
+        rasterizer = self.render(world, **{"channels": len(adj_image), **options})
         dtype = rasterizer.dtype
         particles, views = self.particles(world, dtype), self.views(world, dtype)
-        count = len(particles) if active_count is None else active_count
-        gradients = Particles.zeros(count, self.device, dtype)
+        gradients = particles.zeros_like(active_count)
+        features = self.features(world, dtype)
+        adj_features = None if features is None else wp.zeros_like(features)
         adj = wp.array(adj_image, dtype=dtype, device=self.device)
-        rasterizer.backward(particles, views, self.first_view(), adj, gradients)
-        return to_numpy(gradients)
+        rasterizer.backward(particles, views, self.first_view(), adj, gradients, adj_features=adj_features)
+        return to_numpy(gradients) | ({} if adj_features is None else {"features": adj_features.numpy()})
 
     def particles(self, world: World, dtype: type = wp.float64) -> Particles:
-        particles = Particles.zeros(len(world.parameters["means"]), self.device, dtype)
+        harmonics = world.parameters["harmonics"].shape[1] if "harmonics" in world.parameters else 0
+        particles = Particles.zeros(len(world.parameters["means"]), self.device, dtype, harmonics=harmonics)
         for name, array in particles.named().items():
             array.assign(world.parameters[name])
         return particles
 
+    def features(self, world: World, dtype: type = wp.float64) -> wp.array | None:
+        """What the particles of ``world`` show beyond CHANNELS."""
+        if "features" not in world.parameters:
+            return None
+        return wp.array(world.parameters["features"], dtype=dtype, device=self.device)
+
     def zeros(self, world: World, dtype: type = wp.float64) -> Particles:
         """A gradient of all particles."""
-        return Particles.zeros(len(world.parameters["means"]), self.device, dtype)
+        return self.particles(world, dtype).zeros_like()
 
     def views(self, world: World, dtype: type = wp.float64) -> wp.array:
         return upload_views([world.camera], NEAR, self.device, dtype)
@@ -132,6 +149,17 @@ def random_parameters(
     }
 
 
+def with_more(world: World, *, harmonics: int = 0, features: int = 0) -> World:
+    """The same with random harmonics and features."""
+    rng, count = np.random.default_rng(8), len(world.parameters["means"])
+    more = {}
+    if harmonics:
+        more["harmonics"] = 0.3 * rng.normal(size=(count, harmonics, 3))
+    if features:
+        more["features"] = rng.normal(size=(count, features))
+    return world.with_parameters(**more)
+
+
 def first_rows(parameters: Parameters, count: int) -> Parameters:
     return {name: array[:count] for name, array in parameters.items()}
 
@@ -174,7 +202,8 @@ def assert_pictures(rasterizer: Rasterizer, expected: Drawing, atol: float) -> N
     """All channels and the transmittance, wherever no decision is close."""
     away = expected.margin > AWAY
     assert away.mean() > 0.9
-    scale = np.array([1.0, 1.0, 1.0, 1.0, 1.0, max(1.0, expected.image[5].max())])[: rasterizer.channels]
-    error = np.abs(rasterizer.image.numpy() - expected.image[: rasterizer.channels]) / scale[:, None, None]
+    expected_image = expected.of(rasterizer.channels)
+    scale = np.maximum(1.0, expected_image.max(axis=(1, 2), initial=0.0, keepdims=True))
+    error = np.abs(rasterizer.image.numpy() - expected_image) / scale
     assert np.where(away, error, 0.0).max() <= atol
     assert np.where(away, np.abs(rasterizer.transmittance.numpy() - expected.transmittance), 0.0).max() <= atol

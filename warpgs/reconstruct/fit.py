@@ -59,7 +59,7 @@ def reconstruct(
     particles = Particles.upload(gaussians, objective.device)
     adam = Adam(particles.named(), rates)
     adam.decay(max(config.steps, 1), {"means": config.final_means_rate})
-    fit = _Fit(particles, _zeros(particles), adam, ScreenGradients(len(particles), objective.device))
+    fit = _Fit(particles, particles.zeros_like(), adam, ScreenGradients(len(particles), objective.device))
     corrections = {"log_gains": objective.log_gains, "offsets": objective.offsets}
     adj_corrections = {name: wp.zeros_like(array) for name, array in corrections.items()}
     correction_adam = Adam(corrections, dict.fromkeys(corrections, correction_rate))
@@ -78,10 +78,6 @@ def reconstruct(
     if config.neutral_corrections:
         fitted = _neutralized(fitted, objective)
     return _foreground_first(fitted)
-
-
-def _zeros(particles: Particles) -> Particles:
-    return Particles.zeros(len(particles), particles.device)
 
 
 def _densify(
@@ -105,7 +101,7 @@ def _densify(
         fit.particles.download(), fit.screen_gradients.mean(), plan, step=step, radius=radius, random=random
     )
     fit.particles = Particles.upload(gaussians, objective.device)
-    fit.gradients = _zeros(fit.particles)
+    fit.gradients = fit.particles.zeros_like()
     fit.adam.gather(fit.particles.named(), source)
     fit.screen_gradients = ScreenGradients(len(gaussians), objective.device)
 

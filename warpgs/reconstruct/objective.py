@@ -19,6 +19,7 @@ from warpgs.losses import PhotometricLoss
 from warpgs.math.pinhole import upload_views
 from warpgs.particles import Particles, add_particles
 from warpgs.render import Backdrop, Rasterizer
+from warpgs.render.channels import COLOR_MASK, COLOR_SHARES
 from warpgs.types import Camera, Frame
 
 NEAR_RADII = 0.08
@@ -84,7 +85,7 @@ class Objective:
             corrections: Log gains and offsets of all cameras, shape [cameras, 3] each; neutral when None.
         """
         self.device = device
-        self.channels = 5 if with_background else 4
+        self.channels = COLOR_SHARES if with_background else COLOR_MASK
         image_weight, mask_weight = weights
         # the protocol's mask picture has three channels, one of which is always right
         mask_weights = [mask_weight / 3.0] * 2 if with_background else [mask_weight]
@@ -156,8 +157,7 @@ class Objective:
                 ``gradients``: what the views have to add comes after it.
         """
         workers = [
-            self._worker(slot, self.cameras[view], len(particles), len(gradients))
-            for slot, view in enumerate(view_indices)
+            self._worker(slot, self.cameras[view], particles, len(gradients)) for slot, view in enumerate(view_indices)
         ]
 
         def run(slot: int) -> None:
@@ -216,7 +216,7 @@ class Objective:
 
     def _planar(self, frame: Frame, i: int) -> np.ndarray:
         camera = self.cameras[i]
-        planes = np.zeros((self.channels, camera.height, camera.width), np.float32)
+        planes = np.zeros((len(self.channels), camera.height, camera.width), np.float32)
         planes[:3] = _resampled(frame.images[i], camera).transpose(2, 0, 1)
         if frame.masks is not None:
             planes[3] = _resampled(frame.masks[i], camera)
@@ -229,15 +229,16 @@ class Objective:
         PhotometricLoss(planes.shape, self.device).prepare(channels, moments)
         return Target(channels, moments)
 
-    def _worker(self, slot: int, camera: Camera, count: int, active_count: int) -> Worker:
+    def _worker(self, slot: int, camera: Camera, particles: Particles, active_count: int) -> Worker:
+        count = len(particles)
         key = (slot, camera.width, camera.height)
         worker = self._workers.get(key)
         if worker is None or worker.rasterizer.count != count or len(worker.gradients) != active_count:
-            shape = (self.channels, camera.height, camera.width)
+            shape = (len(self.channels), camera.height, camera.width)
             worker = Worker(
                 Rasterizer(count, camera.width, camera.height, channels=self.channels, device=self.device),
                 PhotometricLoss(shape, self.device) if worker is None else worker.loss,
-                Particles.zeros(active_count, self.device),
+                particles.zeros_like(active_count),
             )
             self._workers[key] = worker
         return worker

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from warpgs.render.composite_cpu_native import BACKWARD, FORWARD, VISIBILITY, snippet
-from warpgs.render.project import GRADIENT
+from warpgs.render.shade import GRADIENT
 
 TILE_WIDTH = 64
 TILE_HEIGHT = 32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import warp as wp
 
-from warpgs.render.project import GRADIENT, RECORD
+from warpgs.render.shade import GRADIENT, RECORD
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from warpgs.render.bins import TileGrid
-from warpgs.render.project import GRADIENT, RECORD
+from warpgs.render.shade import GRADIENT, RECORD
 
 TILE_WIDTH = 16
 TILE_HEIGHT = 16

@@ -17,19 +17,15 @@ import warp as wp
 from warpgs.math.pinhole import LOW_PASS_PX2, view_struct
 from warpgs.math.rotation import rotation_funcs
 from warpgs.particles import Particles
+from warpgs.render.shade import GRADIENT, RECORD, shade_funcs
 
-RECORD = 9
-GRADIENT = 6
-CHANNELS = ("red", "green", "blue", "foreground", "background", "depth")
-"""What can be composited; a rasterizer of c channels draws the first c. Foreground and background shares sum to the
-alpha."""
 HIDDEN_DEPTH = 0x7F000000
 """Sort key of a splat that is not drawn: larger than that of any float32 depth in use."""
 
 
 @cache
-def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
-    """The projection kernel and its adjoint for numbers of ``dtype`` and the first ``channels`` CHANNELS."""
+def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> SimpleNamespace:
+    """The projection kernel and its adjoint for numbers of ``dtype``, ``channels`` of CHANNELS and user features."""
     real = dtype
     vec2 = wp.types.vector(2, dtype)
     vec3 = wp.types.vector(3, dtype)
@@ -38,9 +34,10 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
     view_type = view_struct(dtype)
     normalize_adjoint = rotation_funcs(dtype).normalize_adjoint
     low_pass = wp.constant(dtype(LOW_PASS_PX2))
-    has_foreground = channels > 3
-    has_background = channels > 4
-    has_depth = channels > 5
+    shading = shade_funcs(dtype, channels, features)
+    shade, shade_adjoint = shading.shade, shading.shade_adjoint
+    depth = channels.index("depth") if "depth" in channels else -1
+    has_normal = any(name.startswith("normal") for name in channels)
 
     @wp.func
     def sigmoid(x: real):
@@ -72,6 +69,8 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         colors: wp.array(dtype=vec3),
         opacity_logits: wp.array(dtype=real),
         foreground_logits: wp.array(dtype=real),
+        harmonics: wp.array2d(dtype=vec3),
+        features: wp.array2d(dtype=real),
         views: wp.array(dtype=view_type),
         view_index: wp.array(dtype=wp.int32),
         # outputs
@@ -87,7 +86,8 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         p = view.rotation * means[i] + view.translation
         if p[2] < view.near:
             return
-        axes = scaled_axes(view.rotation * wp.quat_to_matrix(wp.normalize(rotations[i])), log_scales[i])
+        turn = wp.quat_to_matrix(wp.normalize(rotations[i]))
+        axes = scaled_axes(view.rotation * turn, log_scales[i])
         rows = jacobian_rows(axes, tangents(p, view), p[2], view.focal_px)
         xx = wp.dot(rows[0], rows[0]) + low_pass
         xy = wp.dot(rows[0], rows[1])
@@ -122,16 +122,7 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         records[i, 6] = half_width
         records[i, 7] = half_height
         records[i, 8] = p[2]
-        color = colors[i]
-        records[i, 9] = color[0]
-        records[i, 10] = color[1]
-        records[i, 11] = color[2]
-        if wp.static(has_foreground):
-            records[i, 12] = sigmoid(foreground_logits[i])
-        if wp.static(has_background):
-            records[i, 13] = sigmoid(-foreground_logits[i])
-        if wp.static(has_depth):
-            records[i, 14] = p[2]
+        shade(i, p, view, turn, log_scales[i], colors, harmonics, foreground_logits, features, records)
         depth_keys[i] = wp.cast(wp.float32(p[2]), wp.int32)  # positive floats sort like their bits
 
     @wp.func
@@ -170,6 +161,7 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         log_scales: wp.array(dtype=vec3),
         opacity_logits: wp.array(dtype=real),
         foreground_logits: wp.array(dtype=real),
+        harmonics: wp.array2d(dtype=vec3),
         views: wp.array(dtype=view_type),
         view_index: wp.array(dtype=wp.int32),
         records: wp.array2d(dtype=real),
@@ -181,6 +173,8 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         adj_colors: wp.array(dtype=vec3),
         adj_opacity_logits: wp.array(dtype=real),
         adj_foreground_logits: wp.array(dtype=real),
+        adj_harmonics: wp.array2d(dtype=vec3),
+        adj_features: wp.array2d(dtype=real),
     ):
         i = wp.tid()
         if records[i, 6] < real(0.0):
@@ -190,8 +184,8 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         p = view.rotation * means[i] + view.translation
         z = p[2]
         slope = tangents(p, view)
-        rotation_world = wp.quat_to_matrix(wp.normalize(rotations[i]))
-        axes = scaled_axes(view.rotation * rotation_world, log_scales[i])
+        turn = wp.quat_to_matrix(wp.normalize(rotations[i]))
+        axes = scaled_axes(view.rotation * turn, log_scales[i])
         rows = jacobian_rows(axes, slope, z, focal)
 
         # inverse covariance Q -> covariance: dL/dS = -Q G Q
@@ -216,31 +210,34 @@ def project_kernels(dtype: type, channels: int) -> SimpleNamespace:
         if wp.abs(p[1] / z) < view.tangent_limit[1]:
             g_slope_y -= sy * wp.dot(axes[2], g_v)
         g_p += vec3(g_slope_x / z, g_slope_y / z, -(g_slope_x * p[0] + g_slope_y * p[1]) / (z * z))
-        if wp.static(has_depth):
-            g_p += vec3(real(0.0), real(0.0), adj_records[i, 11])
+        if wp.static(depth >= 0):
+            g_p += vec3(real(0.0), real(0.0), adj_records[i, wp.static(GRADIENT + depth)])
+        log_scale = log_scales[i]
+        g_sight, g_turn = shade_adjoint(
+            i, p, view, turn, log_scale, harmonics, foreground_logits, adj_records,
+            adj_colors, adj_harmonics, adj_foreground_logits, adj_features,
+        )  # fmt: skip
+        if harmonics.shape[1] > 0:
+            g_p += g_sight
         adj_means[i] += wp.transpose(view.rotation) * g_p
 
         # A = W R diag(s)
         g_scaled = wp.transpose(view.rotation) * g_axes
-        log_scale = log_scales[i]
         scale = vec3(wp.exp(log_scale[0]), wp.exp(log_scale[1]), wp.exp(log_scale[2]))
-        adj_log_scales[i] += wp.cw_mul(scale, wp.get_diag(wp.transpose(rotation_world) * g_scaled))
-        adj_rotations[i] += quaternion_adjoint(rotations[i], g_scaled * wp.diag(scale))
-
+        adj_log_scales[i] += wp.cw_mul(scale, wp.get_diag(wp.transpose(turn) * g_scaled))
+        g_rotation = g_scaled * wp.diag(scale)
+        if wp.static(has_normal):
+            g_rotation += g_turn
+        adj_rotations[i] += quaternion_adjoint(rotations[i], g_rotation)
         adj_opacity_logits[i] += adj_records[i, 5] * sigmoid(-opacity_logits[i])
-        adj_colors[i] += vec3(adj_records[i, 6], adj_records[i, 7], adj_records[i, 8])
-        if wp.static(has_foreground):
-            g_foreground = adj_records[i, 9]
-            if wp.static(has_background):
-                g_foreground -= adj_records[i, 10]
-            share = sigmoid(foreground_logits[i])
-            adj_foreground_logits[i] += g_foreground * share * (real(1.0) - share)
 
     return SimpleNamespace(forward=project_kernel, adjoint=project_adjoint_kernel)
 
 
 def project(
     particles: Particles,
+    features: wp.array2d,
+    channels: tuple[str, ...],
     views: wp.array,
     view_index: wp.array[wp.int32],
     records: wp.array2d,
@@ -251,31 +248,37 @@ def project(
 
     Args:
         particles: n particles.
+        features: What else they show, shape [n, f]; f may be 0.
+        channels: Names among CHANNELS.
         views: From ``upload_views``; ``view_index`` picks one.
         view_index: Index into ``views``, shape [1]: on the device, so that a captured graph can change cameras.
-        records: Output, shape [n, RECORD + channels].
+        records: Output, shape [n, RECORD + channels + f].
         depth_keys: Output, sort keys that grow with the distance from the camera plane, shape [>= n].
         order: Output, 0 .. n-1, shape [>= n].
     """
-    kernels = project_kernels(particles.dtype, records.shape[1] - RECORD)
-    inputs = [*particles.named().values(), views, view_index]
+    kernels = project_kernels(particles.dtype, channels, features.shape[1])
+    p = particles
+    inputs = [p.means, p.rotations, p.log_scales, p.colors, p.opacity_logits, p.foreground_logits, p.harmonics]
+    inputs += [features, views, view_index]
     outputs = [records, depth_keys, order]
     wp.launch(kernels.forward, len(particles), inputs, outputs, device=particles.device, record_tape=False)
 
 
 def project_adjoint(
     particles: Particles,
+    channels: tuple[str, ...],
     views: wp.array,
     view_index: wp.array[wp.int32],
     records: wp.array2d,
     adj_records: wp.array2d,
     gradients: Particles,
+    adj_features: wp.array2d,
 ) -> None:
-    """Add to ``gradients`` what ``adj_records`` [n, GRADIENT + channels] means for the parameters of its first n
-    particles."""
-    kernels = project_kernels(particles.dtype, records.shape[1] - RECORD)
-    p = particles
-    inputs = [p.means, p.rotations, p.log_scales, p.opacity_logits, p.foreground_logits, views, view_index]
-    inputs += [records, adj_records]
-    outputs = list(gradients.named().values())
-    wp.launch(kernels.adjoint, len(gradients), inputs, outputs, device=p.device, record_tape=False)
+    """Add to ``gradients`` what ``adj_records`` [n, GRADIENT + channels + f] means for the parameters of its first n
+    particles; the same for ``adj_features`` [n, f], unless it has no rows."""
+    kernels = project_kernels(particles.dtype, channels, records.shape[1] - RECORD - len(channels))
+    p, g = particles, gradients
+    inputs = [p.means, p.rotations, p.log_scales, p.opacity_logits, p.foreground_logits, p.harmonics]
+    inputs += [views, view_index, records, adj_records]
+    outputs = [g.means, g.rotations, g.log_scales, g.colors, g.opacity_logits, g.foreground_logits, g.harmonics]
+    wp.launch(kernels.adjoint, len(g), inputs, [*outputs, adj_features], device=p.device, record_tape=False)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import warp as wp
 
-from warpgs.checks import refuse
+from warpgs.checks import check_array, refuse
 from warpgs.particles import Particles
 from warpgs.render import composite_cpu, composite_cuda
 from warpgs.render.background import background_adjoint
 from warpgs.render.bins import Bins, tile_grid
-from warpgs.render.project import CHANNELS, GRADIENT, RECORD, project, project_adjoint
+from warpgs.render.channels import COLOR_MASK, check_channels
+from warpgs.render.project import project, project_adjoint
+from warpgs.render.shade import GRADIENT, RECORD
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,8 @@ class Rasterizer:
         width: int,
         height: int,
         *,
-        channels: int = 4,
+        channels: tuple[str, ...] = COLOR_MASK,
+        features: int = 0,
         device: wp.DeviceLike = "cpu",
         dtype: type = wp.float32,
         executor: Executor | None = None,
@@ -63,7 +66,8 @@ class Rasterizer:
             count: Number of particles that will be drawn.
             width: Image width [px].
             height: Image height [px].
-            channels: How many of CHANNELS to draw, 3 .. 6.
+            channels: Which of CHANNELS to draw, in this order.
+            features: How many numbers of the caller's own to draw behind them; 32 channels and features at most.
             device: Where the particles live.
             dtype: wp.float32, or wp.float64 for gradient checks.
             executor: On the CPU, runs bands of tiles at the same time.
@@ -71,24 +75,25 @@ class Rasterizer:
             portable: Use the one-thread-per-pixel kernels on the CPU too, to test them without a GPU.
             median_depth: Fill ``median_splats``.
         """
-        if not 3 <= channels <= len(CHANNELS):
-            refuse("channels", f"3 to {len(CHANNELS)} ({', '.join(CHANNELS)})", channels)
+        check_channels(channels, features)
         self.device = wp.get_device(device)
         self.dtype = dtype
         self.count = count
-        self.width, self.height, self.channels = width, height, channels
+        self.width, self.height = width, height
+        self.channels, self.features = tuple(channels), features
+        self.channel_count = channel_count = len(channels) + features
         self._strips = self.device.is_cpu and not portable
         self._executor, self._bands = executor, bands
         composite = composite_cpu if self._strips else composite_cuda
-        self._kernels = composite.composite_kernels(dtype, channels, median_depth)
+        self._kernels = composite.composite_kernels(dtype, channel_count, median_depth)
         self._grid = tile_grid(width, height, composite.TILE_WIDTH, composite.TILE_HEIGHT)
         self._bins = Bins(count, self._grid, self.device, serial=self._strips)
 
-        self.records = self._zeros((count, RECORD + channels))
+        self.records = self._zeros((count, RECORD + channel_count))
         """Splats of the last view, see project.py."""
-        self.adj_records = self._zeros((count, GRADIENT + channels))
+        self.adj_records = self._zeros((count, GRADIENT + channel_count))
         """Gradient of the last backward pass by ``records``; densification reads the screen-space part."""
-        self.image = self._zeros((channels, height, width))
+        self.image = self._zeros((channel_count, height, width))
         """Planar channels of the last view; black where nothing is."""
         self.transmittance = self._zeros((height, width))
         """Share of light that passes all particles: 1 - alpha."""
@@ -96,12 +101,13 @@ class Rasterizer:
         """Index of the splat at which the transmittance of a pixel first falls to 0.5 or less; -1 where it never does.
         """
         no_index = wp.zeros(0, dtype=wp.int32, device=self.device)
-        no_image, no_plane = self._zeros((channels, 0, 0)), self._zeros((0, 0))
+        no_image, no_plane = self._zeros((channel_count, 0, 0)), self._zeros((0, 0))
         self._black = self._background = self._zeros((0,))
         self._no_plane = no_plane
-        self._nothing = Backdrop(self._zeros((0, RECORD + channels)), no_index, no_index, no_image, no_plane)
+        self._nothing = Backdrop(self._zeros((0, RECORD + channel_count)), no_index, no_index, no_image, no_plane)
+        self._no_features = self._zeros((0, features))
         self._backdrop = self._nothing
-        self._adj_pairs = self._zeros((0, GRADIENT + channels))
+        self._adj_pairs = self._zeros((0, GRADIENT + channel_count))
         self._pair_sums = self._zeros((0, 2))
         # radix sort works in the second half of both
         self._depth_keys = wp.zeros(2 * count, dtype=wp.int32, device=self.device)
@@ -132,6 +138,7 @@ class Rasterizer:
         views: wp.array,
         view_index: wp.array[wp.int32],
         *,
+        features: wp.array2d | None = None,
         background: wp.array | None = None,
         backdrop: Backdrop | None = None,
         tape: wp.Tape | None = None,
@@ -143,12 +150,13 @@ class Rasterizer:
             particles: ``count`` particles on this device.
             views: Cameras of this image size, from ``upload_views``.
             view_index: Which of them, shape [1]: on the device, so that a captured graph can change cameras.
+            features: What the particles show beyond ``channels``, shape [count, features]; wanted where there are any.
             background: What shines through, one number per channel, shape [channels]; black without. On a tape it
                 receives gradients if it wants them; without, see ``background_adjoint``.
             backdrop: Composite among these particles, which were seen from the same view (CPU only).
             tape: Records the backward pass when given: it reads and clears ``image.grad`` and, where there is one,
                 ``transmittance.grad``, and adds to the ``grad`` of each particle array (all must have been made with
-                ``requires_grad``).
+                ``requires_grad``) and to that of ``features``, if it has one.
             check: Look at once whether the lists of splats had room, and repeat with more: a wait on CUDA. Without, as
                 in a captured iteration, a view that has none comes out black: ask ``overflowed`` afterwards, ``grow``
                 and repeat what was lost.
@@ -159,7 +167,9 @@ class Rasterizer:
             raise NotImplementedError("backdrop: median depths need all particles; render without a backdrop")
         if len(particles) != self.count:
             refuse("particles", f"{self.count}, as allocated", len(particles), "make a Rasterizer of that count")
-        project(particles, views, view_index, self.records, self._depth_keys, self._order)
+        features = self._checked_features("features", features)
+        outputs = [self.records, self._depth_keys, self._order]
+        project(particles, features, self.channels, views, view_index, *outputs)
         if self.count:
             wp.utils.radix_sort_pairs(self._depth_keys, self._order, self.count)
         self._bins.fill(self.records, self._order)
@@ -170,12 +180,18 @@ class Rasterizer:
         self._background = self._black if background is None else background
         self._composite()
         if tape is not None:
-            gradients = Particles(*(array.grad for array in particles.named().values()))
+            gradients = replace(particles, **{name: array.grad for name, array in particles.named().items()})
 
             def backward() -> None:
                 adj_transmittance = self.transmittance.grad
                 self.backward(
-                    particles, views, view_index, self.image.grad, gradients, adj_transmittance=adj_transmittance
+                    particles,
+                    views,
+                    view_index,
+                    self.image.grad,
+                    gradients,
+                    adj_transmittance=adj_transmittance,
+                    adj_features=features.grad if features.requires_grad else None,
                 )
                 if background is not None and background.requires_grad:
                     background_adjoint(self.image.grad, self.transmittance, background.grad)
@@ -183,7 +199,8 @@ class Rasterizer:
                 if adj_transmittance is not None:
                     adj_transmittance.zero_()
 
-            tape.record_func(backward, [*particles.named().values(), self.image])
+            wanted = [features] if features.requires_grad else []
+            tape.record_func(backward, [*particles.named().values(), *wanted, self.image])
 
     def overflowed(self) -> bool:
         """Whether lists of splats had no room in any view since the last ``grow``; waits for the device."""
@@ -204,6 +221,7 @@ class Rasterizer:
         gradients: Particles,
         *,
         adj_transmittance: wp.array2d | None = None,
+        adj_features: wp.array2d | None = None,
     ) -> None:
         """Add the gradient of the last ``render`` to ``gradients``.
 
@@ -215,9 +233,22 @@ class Rasterizer:
             gradients: Of the first len(gradients) particles; the others are constant, which saves their share of the
                 work.
             adj_transmittance: Gradient of the loss by ``transmittance``, shape [height, width].
+            adj_features: Of the features, when wanted, shape [count, features].
         """
         self._composite_adjoint(adj_image, len(gradients), adj_transmittance)
-        project_adjoint(particles, views, view_index, self.records, self.adj_records, gradients)
+        adj_features = (
+            self._no_features if adj_features is None else self._checked_features("adj_features", adj_features)
+        )
+        inputs = [views, view_index, self.records, self.adj_records]
+        project_adjoint(particles, self.channels, *inputs, gradients, adj_features)
+
+    def _checked_features(self, what: str, features: wp.array2d | None) -> wp.array2d:
+        if not self.features and features is None:
+            return self._no_features
+        if features is None:
+            refuse(what, f"an array of shape [{self.count}, {self.features}]", None)
+        check_array(what, features, self.dtype, (self.count, self.features))
+        return features
 
     def visibility(self, sums: wp.array2d) -> None:
         """Write how much of each particle the last view holds: sums over the pixels of alpha and of its share of the
@@ -273,7 +304,7 @@ class Rasterizer:
 
     def _size_pair_gradients(self) -> None:
         if self._strips and self._adj_pairs.shape[0] < self._bins.capacity:
-            self._adj_pairs = self._zeros((self._bins.capacity, GRADIENT + self.channels))
+            self._adj_pairs = self._zeros((self._bins.capacity, GRADIENT + self.channel_count))
 
     def _launch(self, kernel: wp.Kernel, dim: int, arguments: list) -> None:
         wp.launch(kernel, dim, arguments, device=self.device, record_tape=False)

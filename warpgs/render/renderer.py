@@ -10,7 +10,7 @@ import warp as wp
 from warpgs.devices import make_executor, pick_device
 from warpgs.math.pinhole import upload_views
 from warpgs.particles import Particles
-from warpgs.render.project import CHANNELS
+from warpgs.render.channels import COLOR_MASK_DEPTH
 from warpgs.render.rasterizer import Rasterizer
 from warpgs.types import Camera, Gaussians
 
@@ -63,7 +63,7 @@ class Renderer:
         return Picture(
             color=np.ascontiguousarray(image[:3].transpose(1, 2, 0)),
             foreground=image[3].copy(),
-            depth=image[5].copy(),
+            depth=image[4].copy(),
             alpha=1.0 - rasterizer.transmittance.numpy(),
         )
 
@@ -74,7 +74,7 @@ class Renderer:
                 count,
                 camera.width,
                 camera.height,
-                channels=len(CHANNELS),
+                channels=COLOR_MASK_DEPTH,
                 device=self._device,
                 executor=self._executor,
                 bands=BANDS,

@@ -63,7 +63,7 @@ class Tracker:
         if config.freeze_background and device.is_cpu:
             objective.hold(self._particles.rows(self._moving, count))
             self._drawn = self._foreground
-        self._gradients = Particles.zeros(len(self._active), device)
+        self._gradients = self._active.zeros_like()
         self._last: Poses = (gaussians.means, gaussians.rotations_wxyz)
         self._before: Poses | None = None
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
