@@ -296,11 +296,18 @@ def see_points(
 
 
 def color_points(
-    parts: PartGroup, bodies: PartGroup, shadows: bool, points: np.ndarray, part: np.ndarray, face: np.ndarray
+    parts: PartGroup,
+    bodies: PartGroup,
+    shadows: bool,
+    points: np.ndarray,
+    part: np.ndarray,
+    face: np.ndarray,
+    *,
+    timestep: int = 0,
 ) -> np.ndarray:
-    """Shaded colors at timestep 0 of points [m] on given faces of parts; RGB 0..1, shape [n, 3], float32."""
+    """Shaded colors of points [m] on given faces of parts; RGB 0..1, shape [n, 3], float32."""
     colors = wp.empty(len(points), dtype=wp.vec3, device=DEVICE)
-    inputs = [parts.parts, 0, bodies.parts, int(shadows), wp.array(points, dtype=wp.vec3, device=DEVICE)]
+    inputs = [parts.parts, timestep, bodies.parts, int(shadows), wp.array(points, dtype=wp.vec3, device=DEVICE)]
     inputs += [wp.array(index, dtype=wp.int32, device=DEVICE) for index in (part, face)]
     wp.launch(color_points_kernel, len(points), inputs, [colors], device=DEVICE, record_tape=False)
     return colors.numpy()
