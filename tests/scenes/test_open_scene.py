@@ -59,7 +59,7 @@ def test_built_in_scene_opens_by_name_without_its_cloud():
 
 def test_unknown_source_is_refused_with_what_there_is(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"tumbel: expected a folder or a built-in scene \(tumble, arm, .*, hidden\)"
+        FileNotFoundError, match=r"tumbel: expected a folder or a built-in scene \(tumble, .*, hidden\)"
     ):
         open_scene("tumbel")
     with pytest.raises(ValueError, match=r"readable layout \(panoptic: .*train_meta.json.*convert the recording"):

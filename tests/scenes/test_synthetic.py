@@ -182,8 +182,8 @@ def flag() -> SyntheticScene:
     )
     grid = 0.3 * arcs[:, :, None] + np.array([0.0, 1.0, 0.0]) * np.linspace(-0.3, 0.3, 9)[:, None]
     bodies = [
-        sheet("sheet", grid + [0.0, 0.0, 0.8], 0.01, TEXTURE),
-        rope("rope", 0.3 * arcs + [0.0, 0.6, 0.5], 0.03, TEXTURE),
+        sheet("sheet", grid + np.array([0.0, 0.0, 0.8]), 0.01, TEXTURE),
+        rope("rope", 0.3 * arcs + np.array([0.0, 0.6, 0.5]), 0.03, TEXTURE),
     ]
     return SyntheticScene("flag", bodies, np.tile(np.eye(4), (3, 2, 1, 1)), OPTIONS)
 

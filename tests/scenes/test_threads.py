@@ -8,7 +8,7 @@ from scenes.synthetic.threads import DRAG, sheet_threads, simulate
 def grid(rows: int, columns: int, spacing: float = 0.1) -> np.ndarray:
     """Particles of a level sheet, row by row."""
     v, u = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    return spacing * np.stack([u.ravel(), v.ravel(), np.full(u.size, 20.0)], axis=1)
+    return spacing * np.stack([u.ravel(), v.ravel(), np.full(u.size, 200.0)], axis=1)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(5, 7), (1, 9), (2, 2)])
@@ -42,7 +42,7 @@ def test_a_held_rope_follows_the_hand_and_keeps_its_length():
     start = grid(1, 21, 0.05)
 
     def hand(time_s: float) -> np.ndarray:
-        return start[:1] + [0.0, 0.3 * time_s, 0.0]
+        return start[:1] + np.array([[0.0, 0.3 * time_s, 0.0]])
 
     path = simulate(start, sheet_threads(1, 21, start), np.array([0]), hand, 31, 30.0)
     np.testing.assert_allclose(path[30, 0], start[0] + [0.0, 0.3, 0.0], atol=1e-12)
