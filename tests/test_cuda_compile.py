@@ -37,6 +37,9 @@ CPU_ONLY = {
     ("warpgs.render.composite_cpu", "composite_kernel"),
     ("warpgs.render.composite_cpu", "composite_adjoint_kernel"),
     ("warpgs.render.composite_cpu", "visibility_kernel"),
+    # rows of eight pixels; photometric_cuda.py holds their twins
+    ("warpgs.losses.photometric_cpu", "moments_kernel"),
+    ("warpgs.losses.photometric_cpu", "loss_kernel"),
 }
 
 

@@ -1,13 +1,19 @@
-"""Where work runs: the device a user named, and the threads of the CPU."""
+"""Where work runs: the device a user named, the threads of the CPU, and launches that are recorded and replayed."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from threading import Lock
 
 import warp as wp
 
 from warpgs.checks import refuse
+
+RECORDING = Lock()
+"""Held while launches are recorded, and by other threads while they use Warp: it records the launches of all threads.
+"""
 
 
 def pick_device(name: str) -> wp.Device:
@@ -31,3 +37,39 @@ def make_executor(device: wp.Device, threads: int) -> Executor | None:
     """Threads for CPU launches, which are single-threaded and release the GIL; None where there is nothing to gain."""
     count = thread_count(threads)
     return ThreadPoolExecutor(count, "warpgs") if device.is_cpu and count > 1 else None
+
+
+class Replay:
+    """Launches that run as written the first time, are then recorded, and from there on replayed without Python.
+
+    A CUDA graph, or Warp's list of launches on the CPU. The first run loads kernels and allocates buffers, which cannot
+    be recorded. Scalars, sizes and addresses are those of the recording; what changes between runs must lie in arrays.
+    """
+
+    def __init__(self, device: wp.Device, launches: Callable[[], None]) -> None:
+        self._device, self._launches = device, launches
+        self._ran = False
+        self._graph: wp.Graph | None = None
+
+    def record(self) -> None:
+        """Record what ran once, unless that is done. Threads that do not hold RECORDING must not launch meanwhile."""
+        if self._graph is not None or not self._ran or not RECORDING.acquire(blocking=False):
+            return  # busy: it runs as written once more
+        try:
+            with wp.ScopedCapture(device=self._device) as capture:
+                self._launches()
+            self._graph = capture.graph
+        finally:
+            RECORDING.release()
+
+    def run(self) -> None:
+        """Replay the recording, or run the launches as written where there is none. From any thread."""
+        if self._graph is not None:
+            wp.capture_launch(self._graph)
+        else:
+            self._launches()
+            self._ran = True
+
+    def forget(self) -> None:
+        """Buffers moved: run as written the next time, and be recorded again after that."""
+        self._graph, self._ran = None, False

@@ -64,15 +64,15 @@ def measure(gaussians: Gaussians, channels: int, repeats: int) -> dict[str, floa
     gradients = Particles.zeros(len(particles), "cpu")
     rasterizer = Rasterizer(len(particles), WIDTH, HEIGHT, channels=CHANNELS[:channels])
     shape = (channels, HEIGHT, WIDTH)
-    target = wp.array(np.random.default_rng(0).random(shape), dtype=float)
-    moments = wp.zeros((2 * channels, HEIGHT, WIDTH), dtype=float)
+    target = wp.array(np.random.default_rng(0).random((1, *shape)), dtype=float)
+    moments = wp.zeros((1, 2 * channels, HEIGHT, WIDTH), dtype=float)
     loss, weights = PhotometricLoss(shape, "cpu"), wp.ones(channels, dtype=float)
     neutral = wp.zeros((1, 3), dtype=float)
     loss.prepare(target, moments)
     r = rasterizer
 
     def compare() -> None:
-        loss.evaluate(r.image, target, moments, weights, neutral, neutral, 0)
+        loss.evaluate(r.image, target, moments, first, weights, neutral, neutral, first)
 
     def iteration() -> None:
         r.render(particles, views, first)

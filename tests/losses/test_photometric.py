@@ -50,18 +50,54 @@ def random_pictures(size: tuple[int, int], channels: int = 4, seed: int = 0) -> 
     return Pictures(image, target, rng.uniform(0.5, 3.0, channels), log_gains, offsets)
 
 
-def evaluate(pictures: Pictures, device: str, dtype: type = wp.float64, loss: PhotometricLoss | None = None) -> Result:
+@dataclass(frozen=True)
+class Driver:
+    """Where and how the loss runs."""
+
+    device: str
+    portable: bool = False
+
+    def loss(self, shape: tuple[int, int, int], dtype: type = wp.float64) -> PhotometricLoss:
+        return PhotometricLoss(shape, self.device, dtype, portable=self.portable)
+
+    def index(self, value: int) -> wp.array:
+        return wp.array([value], dtype=wp.int32, device=self.device)
+
+
+DRIVERS = {
+    "rows": Driver("cpu"),
+    "portable": Driver("cpu", portable=True),
+    **{device.alias: Driver(device.alias) for device in wp.get_cuda_devices()},
+}
+
+
+@pytest.fixture(params=DRIVERS)
+def driver(request) -> Driver:
+    """Both ways to compute on the CPU, and every CUDA device present."""
+    return DRIVERS[request.param]
+
+
+def evaluate(
+    pictures: Pictures, driver: Driver, dtype: type = wp.float64, loss: PhotometricLoss | None = None
+) -> Result:
+    """The last of three pictures, the others of which are noise."""
+
     def upload(array):
-        return wp.array(array, dtype=dtype, device=device)
+        return wp.array(array, dtype=dtype, device=driver.device)
 
     shape = pictures.image.shape
-    loss = loss or PhotometricLoss(shape, device, dtype)
-    target, moments = upload(pictures.target), wp.zeros((2 * shape[0], *shape[1:]), dtype=dtype, device=device)
-    loss.prepare(target, moments)
+    loss = loss or driver.loss(shape, dtype)
+    others = np.random.default_rng(9).random((2, *shape))
+    targets = upload(np.concatenate([others, pictures.target[None]]))
+    moments = wp.zeros((3, 2 * shape[0], *shape[1:]), dtype=dtype, device=driver.device)
+    loss.prepare(targets, moments)
     log_gains, offsets = upload(pictures.log_gains), upload(pictures.offsets)
-    loss.evaluate(upload(pictures.image), target, moments, upload(pictures.weights), log_gains, offsets, CAMERA)
+    loss.evaluate(
+        upload(pictures.image), targets, moments, driver.index(2), upload(pictures.weights), log_gains, offsets,
+        driver.index(CAMERA),
+    )  # fmt: skip
     adj_log_gains, adj_offsets = wp.zeros_like(log_gains), wp.zeros_like(offsets)
-    loss.correction_backward(CAMERA, adj_log_gains, adj_offsets)
+    loss.correction_backward(driver.index(CAMERA), adj_log_gains, adj_offsets)
     return Result(loss.value(), loss.psnr(), loss.adj_image.numpy().copy(), adj_log_gains.numpy(), adj_offsets.numpy())
 
 
@@ -75,9 +111,9 @@ def slope(pictures: Pictures, name: str, direction: np.ndarray) -> float:
 
 @pytest.mark.parametrize("channels", [3, 4, 6])
 @pytest.mark.parametrize("size", SIZES)
-def test_loss_matches_oracle(size, channels, device):
+def test_loss_matches_oracle(size, channels, driver):
     pictures = random_pictures(size, channels)
-    result = evaluate(pictures, device)
+    result = evaluate(pictures, driver)
     np.testing.assert_allclose(result.value, pictures.loss(), rtol=1e-12)
     expected = psnr(pictures.image, pictures.target, pictures.log_gains[CAMERA], pictures.offsets[CAMERA])
     np.testing.assert_allclose(result.psnr, expected, rtol=1e-12)
@@ -85,9 +121,9 @@ def test_loss_matches_oracle(size, channels, device):
 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("size", SIZES)
-def test_loss_gradient_by_the_image_matches_finite_differences(size, channels, device):
+def test_loss_gradient_by_the_image_matches_finite_differences(size, channels, driver):
     pictures = random_pictures(size, channels)
-    result = evaluate(pictures, device)
+    result = evaluate(pictures, driver)
     rng = np.random.default_rng(1)
     for _ in range(3):
         direction = rng.normal(size=pictures.image.shape)
@@ -95,18 +131,18 @@ def test_loss_gradient_by_the_image_matches_finite_differences(size, channels, d
         np.testing.assert_allclose(np.sum(result.adj_image * direction), expected, rtol=1e-6, atol=1e-10)
 
 
-def test_loss_gradient_of_every_pixel_matches_finite_differences(device):
+def test_loss_gradient_of_every_pixel_matches_finite_differences(driver):
     pictures = random_pictures((9, 13), 4)
-    result = evaluate(pictures, device)
+    result = evaluate(pictures, driver)
     pixels = np.eye(pictures.image.size).reshape(-1, *pictures.image.shape)
     expected = np.reshape([slope(pictures, "image", pixel) for pixel in pixels[::7]], -1)
     np.testing.assert_allclose(result.adj_image.ravel()[::7], expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_loss_gradient_by_the_color_correction_matches_finite_differences(size, device):
+def test_loss_gradient_by_the_color_correction_matches_finite_differences(size, driver):
     pictures = random_pictures(size)
-    result = evaluate(pictures, device)
+    result = evaluate(pictures, driver)
     for name, gradient in (("log_gains", result.adj_log_gains), ("offsets", result.adj_offsets)):
         numbers = np.eye(12).reshape(12, 4, 3)
         expected = np.reshape([slope(pictures, name, number) for number in numbers[6:9]], 3)
@@ -115,9 +151,9 @@ def test_loss_gradient_by_the_color_correction_matches_finite_differences(size, 
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_loss_in_float32_agrees_with_float64(size, device):
+def test_loss_in_float32_agrees_with_float64(size, driver):
     pictures = random_pictures(size)
-    wide, narrow = evaluate(pictures, device), evaluate(pictures, device, wp.float32)
+    wide, narrow = evaluate(pictures, driver), evaluate(pictures, driver, wp.float32)
     np.testing.assert_allclose(narrow.value, wide.value, rtol=1e-5)
     np.testing.assert_allclose(narrow.psnr, wide.psnr, rtol=1e-5)
     for name in ("adj_image", "adj_log_gains", "adj_offsets"):
@@ -126,52 +162,69 @@ def test_loss_in_float32_agrees_with_float64(size, device):
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_loss_of_equal_pictures_is_zero_and_flat(level, device):
+def test_loss_of_equal_pictures_is_zero_and_flat(level, driver):
     rng = np.random.default_rng(3)
     for target in (np.full((4, 20, 30), level), rng.uniform(size=(4, 20, 30)) * level):
         same = Pictures(target, target, np.ones(4), np.zeros((4, 3)), np.zeros((4, 3)))
-        result = evaluate(same, device)
+        result = evaluate(same, driver)
         assert abs(result.value) <= 1e-12
         assert result.psnr == 120.0
         assert np.abs(result.adj_image).max() <= 1e-12
 
 
-def test_loss_is_linear_in_the_weight_of_each_channel(device):
+def test_loss_is_linear_in_the_weight_of_each_channel(driver):
     pictures = random_pictures((17, 23))
-    whole = evaluate(pictures, device)
-    ones = [evaluate(replace(pictures, weights=pictures.weights * row), device) for row in np.eye(4)]
+    whole = evaluate(pictures, driver)
+    ones = [evaluate(replace(pictures, weights=pictures.weights * row), driver) for row in np.eye(4)]
     np.testing.assert_allclose(sum(one.value for one in ones), whole.value, rtol=1e-12)
     np.testing.assert_allclose(sum(one.adj_image for one in ones), whole.adj_image, atol=1e-15)
     for channel, one in enumerate(ones):
         assert not np.delete(one.adj_image, channel, axis=0).any()
 
 
-def test_loss_forgets_the_picture_before(device):
+def test_loss_forgets_the_picture_before(driver):
     first, second = random_pictures((17, 23), seed=1), random_pictures((17, 23), seed=2)
-    loss = PhotometricLoss((4, 17, 23), device, wp.float64)
-    evaluate(first, device, loss=loss)
-    again, fresh = evaluate(second, device, loss=loss), evaluate(second, device)
+    loss = driver.loss((4, 17, 23))
+    evaluate(first, driver, loss=loss)
+    again, fresh = evaluate(second, driver, loss=loss), evaluate(second, driver)
     assert again.value == fresh.value
     np.testing.assert_array_equal(again.adj_image, fresh.adj_image)
 
 
-def test_correction_backward_adds_to_what_is_there(device):
+def test_correction_backward_adds_to_what_is_there(driver):
     pictures = random_pictures((17, 23))
-    once = evaluate(pictures, device)
-    loss = PhotometricLoss((4, 17, 23), device, wp.float64)
-    evaluate(pictures, device, loss=loss)
-    adj_log_gains = wp.array(np.ones((4, 3)), dtype=wp.float64, device=device)
-    adj_offsets = wp.array(np.ones((4, 3)), dtype=wp.float64, device=device)
+    once = evaluate(pictures, driver)
+    loss = driver.loss((4, 17, 23))
+    evaluate(pictures, driver, loss=loss)
+    adj_log_gains = wp.array(np.ones((4, 3)), dtype=wp.float64, device=driver.device)
+    adj_offsets = wp.array(np.ones((4, 3)), dtype=wp.float64, device=driver.device)
     for _ in range(2):
-        loss.correction_backward(CAMERA, adj_log_gains, adj_offsets)
+        loss.correction_backward(driver.index(CAMERA), adj_log_gains, adj_offsets)
     np.testing.assert_allclose(adj_log_gains.numpy(), 1.0 + 2.0 * once.adj_log_gains, rtol=1e-12)
     np.testing.assert_allclose(adj_offsets.numpy(), 1.0 + 2.0 * once.adj_offsets, rtol=1e-12)
 
 
-def test_loss_refuses_a_picture_of_another_size_or_type(device):
-    loss = PhotometricLoss((4, 8, 9), device)
-    moments = wp.zeros((8, 8, 9), dtype=float, device=device)
-    with pytest.raises(ValueError, match=r"target: expected shape \[4, 8, 9\], got \[4, 9, 8\]"):
-        loss.prepare(wp.zeros((4, 9, 8), dtype=float, device=device), moments)
-    with pytest.raises(TypeError, match=r"target: expected a wp\.array of float32"):
-        loss.prepare(wp.zeros((4, 8, 9), dtype=wp.float64, device=device), moments)
+def test_a_picture_is_prepared_in_place_of_another(driver):
+    """What a new timestep does while captured steps hold on to the arrays."""
+    rng = np.random.default_rng(4)
+    pictures = wp.array(rng.random((3, 4, 12, 11)), dtype=wp.float64, device=driver.device)
+    moments = wp.zeros((3, 8, 12, 11), dtype=wp.float64, device=driver.device)
+    loss = driver.loss((4, 12, 11))
+    loss.prepare(pictures, moments)
+    before = moments.numpy().copy()
+    pictures[1:2].assign(rng.random((1, 4, 12, 11)))
+    loss.prepare(pictures[1:2], moments[1:2])
+    after = moments.numpy()
+    np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
+    loss.prepare(pictures, moments)
+    np.testing.assert_array_equal(moments.numpy(), after)
+    assert (after[1] != before[1]).any()
+
+
+def test_loss_refuses_a_picture_of_another_size_or_type(driver):
+    loss = driver.loss((4, 8, 9), wp.float32)
+    moments = wp.zeros((1, 8, 8, 9), dtype=float, device=driver.device)
+    with pytest.raises(ValueError, match=r"pictures: expected shape \[1, 4, 8, 9\], got \[1, 4, 9, 8\]"):
+        loss.prepare(wp.zeros((1, 4, 9, 8), dtype=float, device=driver.device), moments)
+    with pytest.raises(TypeError, match=r"pictures: expected a wp\.array of float32"):
+        loss.prepare(wp.zeros((1, 4, 8, 9), dtype=wp.float64, device=driver.device), moments)

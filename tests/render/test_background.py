@@ -19,9 +19,9 @@ def array(values: np.ndarray, driver: Driver, dtype: type = wp.float64, **option
 
 
 def over_background(world: World) -> tuple[np.ndarray, np.ndarray]:
-    """Image, as many channels as BACKGROUND has, and transmittance of the oracle."""
+    """Image and transmittance of the oracle."""
     drawing = world.draw()
-    return drawing.image[: len(BACKGROUND)] + drawing.transmittance * BACKGROUND[:, None, None], drawing.transmittance
+    return drawing.image + drawing.transmittance * BACKGROUND[:, None, None], drawing.transmittance
 
 
 def adjoints(world: World) -> tuple[np.ndarray, np.ndarray]:

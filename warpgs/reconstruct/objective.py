@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
-from PIL import Image
 
 from warpgs.checks import refuse
+from warpgs.devices import Replay
 from warpgs.losses import PhotometricLoss
 from warpgs.math.pinhole import upload_views
 from warpgs.particles import Particles, add_particles
+from warpgs.reconstruct.pictures import Pictures, planes_of
 from warpgs.render import Backdrop, Rasterizer
 from warpgs.render.channels import COLOR_MASK, COLOR_SHARES
 from warpgs.types import Camera, Frame
@@ -39,16 +40,6 @@ def scene_radius(cameras: Sequence[Camera]) -> float:
     return 1.1 * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
 
 
-@dataclass(frozen=True, eq=False)
-class Target:
-    """One training picture on the device."""
-
-    channels: wp.array
-    """Color 0..1, then foreground and background shares, planar, shape [channels, height, width]."""
-    moments: wp.array
-    """Windowed moments of ``channels``, see PhotometricLoss.prepare."""
-
-
 @dataclass(eq=False)
 class Worker:
     """The buffers that one view needs."""
@@ -56,6 +47,15 @@ class Worker:
     rasterizer: Rasterizer
     loss: PhotometricLoss
     gradients: Particles
+    views: dict[int, Replay]
+    """What is launched for each view."""
+    total: Replay
+    """Adds ``gradients`` to those of the step."""
+
+    def forget(self) -> None:
+        """Buffers moved or changed hands: captured launches are void."""
+        for replay in (*self.views.values(), self.total):
+            replay.forget()
 
 
 class Objective:
@@ -97,30 +97,54 @@ class Objective:
         self._held: Particles | None = None
         self._backdrops: dict[int, Backdrop] = {}
         self._last: list[Worker] = []
+        self._particles = self._gradients = Particles.zeros(0, device)  # of the last step: captured launches use them
         self._corrections = corrections
         self._device_weights = wp.array(self._weights, dtype=float, device=device)
-        self.targets: list[Target] = []
         self.cameras: tuple[Camera, ...] = ()
+        self._pictures: dict[tuple[int, int], Pictures] = {}
 
     def load(self, frame: Frame) -> None:
         """Put the pictures of ``frame`` in place of the last ones."""
         cameras = tuple(self._fitted(camera) for camera in frame.cameras)
         if not _same_views(cameras, self.cameras):
-            self._backdrops.clear()
-        self.cameras = cameras
+            self._drop_backdrops()
         self.near = NEAR_RADII * scene_radius(frame.cameras)
-        self.views = upload_views(self.cameras, self.near, self.device)
-        self._view_indices = wp.array(np.arange(len(self.cameras)), dtype=wp.int32, device=self.device)
+        views = upload_views(cameras, self.near, self.device)
+        if [_size(camera) for camera in cameras] == [_size(camera) for camera in self.cameras]:
+            wp.copy(self.views, views)  # captured steps read them there
+            self.cameras = cameras
+        else:
+            self.views = views
+            self._allocate(cameras)
         weights = self._weights / self.views_per_step
         weights[3:] *= frame.masks is not None
         self._device_weights.assign(weights)
-        if not self.targets:
-            neutral = np.zeros((len(self.cameras), 3), np.float32)
+        planes = self._map(lambda i: planes_of(frame, i, cameras[i], len(self.channels)), range(len(cameras)))
+        for size, pictures in self._pictures.items():
+            pictures.load([plane for plane in planes if plane.shape[1:] == size])
+
+    def _allocate(self, cameras: tuple[Camera, ...]) -> None:
+        """Make room for the pictures of these cameras, and for their color corrections at the first frame."""
+        first = not self.cameras
+        self.cameras = cameras
+        if first:
+            neutral = np.zeros((len(cameras), 3), np.float32)
             log_gains, offsets = self._corrections or (neutral, neutral)
             self.log_gains = wp.array(log_gains, dtype=float, device=self.device)
             self.offsets = wp.array(offsets, dtype=float, device=self.device)
-        pictures = self._map(lambda i: self._planar(frame, i), range(len(self.cameras)))
-        self.targets = [self._target(picture) for picture in pictures]
+        sizes = [_size(camera) for camera in cameras]
+        self._pictures = {
+            size: Pictures(sizes.count(size), (len(self.channels), *size), self.device) for size in dict.fromkeys(sizes)
+        }
+        rows = [sizes[:view].count(size) for view, size in enumerate(sizes)]
+        self._view_indices = wp.array(np.arange(len(cameras)), dtype=wp.int32, device=self.device)
+        self._picture_indices = wp.array(rows, dtype=wp.int32, device=self.device)
+        self._workers.clear()
+
+    def picture(self, view: int) -> np.ndarray:
+        """What a view is compared with, 0..1, shape [channels, height, width]; reads back from the device."""
+        row = int(self._picture_indices.numpy()[view])
+        return self._pictures[_size(self.cameras[view])].channels.numpy()[row]
 
     @property
     def views_per_step(self) -> int:
@@ -133,7 +157,7 @@ class Objective:
         They are composited once per camera rather than at every step, while cameras stand still. CPU only.
         """
         self._held = particles
-        self._backdrops.clear()
+        self._drop_backdrops()
 
     def accumulate(
         self,
@@ -145,7 +169,7 @@ class Objective:
         *,
         beside: Callable[[], None] = lambda: None,
     ) -> None:
-        """Add the gradient of the image loss of some views.
+        """Add the gradient of the image loss of some views. What repeats is captured and replayed.
 
         Args:
             particles: All particles but those held.
@@ -156,19 +180,24 @@ class Objective:
             beside: More work for this step, done by the calling thread while the others render. It may add to
                 ``gradients``: what the views have to add comes after it.
         """
+        if self._particles is not particles or self._gradients is not gradients:
+            self._particles, self._gradients = particles, gradients
+            for worker in self._workers.values():
+                worker.forget()
         workers = [
             self._worker(slot, self.cameras[view], particles, len(gradients)) for slot, view in enumerate(view_indices)
         ]
+        for worker, view in zip(workers, view_indices, strict=True):
+            self._replay(worker, view).record()
+            worker.total.record()
 
         def run(slot: int) -> None:
-            worker, view = workers[slot], view_indices[slot]
-            target, index = self.targets[view], self._view_indices[view : view + 1]
-            worker.rasterizer.render(particles, self.views, index, backdrop=self._backdrop(view))
-            worker.loss.evaluate(
-                worker.rasterizer.image, target.channels, target.moments, self._device_weights,
-                self.log_gains, self.offsets, view,
-            )  # fmt: skip
-            worker.rasterizer.backward(particles, self.views, index, worker.loss.adj_image, worker.gradients)
+            worker, replay = workers[slot], workers[slot].views[view_indices[slot]]
+            replay.run()
+            if worker.rasterizer.overflowed():  # its picture is black, and no particle has a gradient
+                worker.rasterizer.grow()
+                worker.forget()
+                replay.run()
 
         if self._executor is not None and self._last:
             rendering = [self._executor.submit(run, slot) for slot in range(len(workers))]
@@ -181,9 +210,31 @@ class Objective:
                 run(slot)
         self._last = workers
         for worker, view in zip(workers, view_indices, strict=True):
-            add_particles(worker.gradients, gradients)
+            worker.total.run()
             if adj_log_gains is not None and adj_offsets is not None:
-                worker.loss.correction_backward(view, adj_log_gains, adj_offsets)
+                index = self._view_indices[view : view + 1]
+                worker.loss.correction_backward(index, adj_log_gains, adj_offsets)
+
+    def _replay(self, worker: Worker, view: int) -> Replay:
+        """What is launched for a view: render, compare, differentiate."""
+
+        def launches() -> None:
+            particles, index, pictures = (
+                self._particles,
+                self._view_indices[view : view + 1],
+                self._pictures[_size(self.cameras[view])],
+            )
+            rasterizer, loss = worker.rasterizer, worker.loss
+            rasterizer.render(particles, self.views, index, backdrop=self._backdrop(view), check=False)
+            loss.evaluate(
+                rasterizer.image, pictures.channels, pictures.moments, self._picture_indices[view : view + 1],
+                self._device_weights, self.log_gains, self.offsets, index,
+            )  # fmt: skip
+            rasterizer.backward(particles, self.views, index, loss.adj_image, worker.gradients)
+
+        if view not in worker.views:
+            worker.views[view] = Replay(self.device, launches)
+        return worker.views[view]
 
     def psnr(self) -> float:
         """Mean PSNR [dB] of the views of the last step; reads back from the device."""
@@ -214,39 +265,35 @@ class Objective:
         width, height = (max(1, round(size * self._image_scale)) for size in (camera.width, camera.height))
         return camera.resized(width, height)
 
-    def _planar(self, frame: Frame, i: int) -> np.ndarray:
-        camera = self.cameras[i]
-        planes = np.zeros((len(self.channels), camera.height, camera.width), np.float32)
-        planes[:3] = _resampled(frame.images[i], camera).transpose(2, 0, 1)
-        if frame.masks is not None:
-            planes[3] = _resampled(frame.masks[i], camera)
-            planes[4:] = 1.0 - planes[3]
-        return planes
-
-    def _target(self, planes: np.ndarray) -> Target:
-        channels = wp.array(planes, dtype=float, device=self.device)
-        moments = wp.zeros((2 * planes.shape[0], *planes.shape[1:]), dtype=float, device=self.device)
-        PhotometricLoss(planes.shape, self.device).prepare(channels, moments)
-        return Target(channels, moments)
-
     def _worker(self, slot: int, camera: Camera, particles: Particles, active_count: int) -> Worker:
         count = len(particles)
         key = (slot, camera.width, camera.height)
         worker = self._workers.get(key)
         if worker is None or worker.rasterizer.count != count or len(worker.gradients) != active_count:
             shape = (len(self.channels), camera.height, camera.width)
-            worker = Worker(
+            mine = particles.zeros_like(active_count)
+            self._workers[key] = worker = Worker(
                 Rasterizer(count, camera.width, camera.height, channels=self.channels, device=self.device),
                 PhotometricLoss(shape, self.device) if worker is None else worker.loss,
-                particles.zeros_like(active_count),
+                mine,
+                {},
+                Replay(self.device, lambda: add_particles(mine, self._gradients)),
             )
-            self._workers[key] = worker
         return worker
+
+    def _drop_backdrops(self) -> None:
+        self._backdrops.clear()
+        for worker in self._workers.values():
+            worker.forget()
 
     def _map(self, function, items) -> list:
         if self._executor is None:
             return [function(item) for item in items]
         return list(self._executor.map(function, items))
+
+
+def _size(camera: Camera) -> tuple[int, int]:
+    return camera.height, camera.width
 
 
 def _same_views(cameras: Sequence[Camera], others: Sequence[Camera]) -> bool:
@@ -256,13 +303,6 @@ def _same_views(cameras: Sequence[Camera], others: Sequence[Camera]) -> bool:
         and np.array_equal(a.world_from_camera, b.world_from_camera)
         for a, b in zip(cameras, others, strict=True)
     )
-
-
-def _resampled(picture: np.ndarray, camera: Camera) -> np.ndarray:
-    """A picture at the size of ``camera`` by area averaging, 0..1."""
-    if picture.shape[:2] != (camera.height, camera.width):
-        picture = np.asarray(Image.fromarray(picture).resize((camera.width, camera.height), Image.Resampling.BOX))
-    return picture.astype(np.float32) / 255.0
 
 
 class ViewOrder:

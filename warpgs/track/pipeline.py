@@ -11,7 +11,7 @@ import numpy as np
 import warp as wp
 
 from warpgs.checks import check_frame, check_masks_not_empty, refuse
-from warpgs.devices import make_executor, pick_device
+from warpgs.devices import RECORDING, make_executor, pick_device
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.fit import Progress, reconstruct
 from warpgs.reconstruct.objective import Objective, scene_radius
@@ -169,14 +169,19 @@ def _check_cameras(scene: Scene, timesteps: Sequence[int]) -> None:
 def _frames(scene: Scene, timesteps: Sequence[int]) -> Iterator[Frame]:
     """Training frames; while one is worked on, the next is read."""
     with ThreadPoolExecutor(1, "warpgs-read") as reader:
-        coming = [reader.submit(scene.frame, timestep) for timestep in timesteps[:1]]
+        coming = [reader.submit(_read, scene, timestep) for timestep in timesteps[:1]]
         for following in (*timesteps[1:], None):
             if not coming:
                 return
             frame = coming.pop().result()
             if following is not None:
-                coming.append(reader.submit(scene.frame, following))
+                coming.append(reader.submit(_read, scene, following))
             yield frame
+
+
+def _read(scene: Scene, timestep: int) -> Frame:
+    with RECORDING:  # a scene may launch kernels, to cast rays for example
+        return scene.frame(timestep)
 
 
 def _stored_first(run: Run) -> _First:
