@@ -21,7 +21,7 @@ def array(values: np.ndarray, driver: Driver, dtype: type = wp.float64, **option
 def over_background(world: World) -> tuple[np.ndarray, np.ndarray]:
     """Image and transmittance of the oracle."""
     drawing = world.draw()
-    return drawing.image + drawing.transmittance * BACKGROUND[:, None, None], drawing.transmittance
+    return drawing.image[: len(BACKGROUND)] + drawing.transmittance * BACKGROUND[:, None, None], drawing.transmittance
 
 
 def adjoints(world: World) -> tuple[np.ndarray, np.ndarray]:
