@@ -7,7 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from scenes.panoptic import PanopticScene
-from scenes.synthetic import DEFAULTS, SyntheticOptions, SyntheticScene, arm, tumble
+from scenes.synthetic import (
+    DEFAULTS,
+    SyntheticOptions,
+    SyntheticScene,
+    arm,
+    cloth,
+    enter,
+    hidden,
+    plain,
+    thin,
+    tumble,
+)
 from warpgs.checks import refuse, sentence
 from warpgs.types import Scene
 
@@ -16,7 +27,15 @@ __all__ = ["BUILT_IN", "READERS", "PanopticScene", "SyntheticOptions", "Syntheti
 READERS: dict[str, type[PanopticScene]] = {"panoptic": PanopticScene}
 """Readable layouts by name; ``recognizes(root)`` picks one. The first line of each docstring describes the layout."""
 
-BUILT_IN: dict[str, Callable[[SyntheticOptions], SyntheticScene]] = {"tumble": tumble, "arm": arm}
+BUILT_IN: dict[str, Callable[[SyntheticOptions], SyntheticScene]] = {
+    "tumble": tumble,
+    "arm": arm,
+    "cloth": cloth,
+    "plain": plain,
+    "thin": thin,
+    "enter": enter,
+    "hidden": hidden,
+}
 """Built-in scenes by name; the first line of each docstring describes the scene."""
 
 

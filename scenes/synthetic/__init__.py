@@ -8,9 +8,15 @@ A new scene is a list of bodies and their poses::
 
 from scenes.synthetic.bodies import Body, Pattern, Texture, ball, box, capsule, room
 from scenes.synthetic.builtin_arm import arm
+from scenes.synthetic.builtin_cloth import cloth
+from scenes.synthetic.builtin_enter import enter
+from scenes.synthetic.builtin_hidden import hidden
+from scenes.synthetic.builtin_plain import plain
+from scenes.synthetic.builtin_thin import thin
 from scenes.synthetic.builtin_tumble import tumble
 from scenes.synthetic.options import DEFAULTS, SyntheticOptions
 from scenes.synthetic.scene import SyntheticScene
+from scenes.synthetic.shells import rope, sheet
 
 __all__ = [
     "DEFAULTS",
@@ -23,6 +29,13 @@ __all__ = [
     "ball",
     "box",
     "capsule",
+    "cloth",
+    "enter",
+    "hidden",
+    "plain",
     "room",
+    "rope",
+    "sheet",
+    "thin",
     "tumble",
 ]

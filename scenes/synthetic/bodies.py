@@ -15,6 +15,8 @@ class Pattern(IntEnum):
     MARBLE = 0
     CHECKER = 1
     STRIPES = 2
+    PLAIN = 3
+    """One color, the first, without any change of brightness."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,18 @@ class Body:
     name: str
     """Names the body in the ground truth."""
     mesh: trimesh.Trimesh
-    """Surface [m], body frame, triangles counterclockwise seen from outside."""
+    """Surface [m], body frame, triangles counterclockwise seen from outside. A body that deforms starts so."""
     texture: Texture
     """Colors of the surface."""
+    deformed: np.ndarray | None = None
+    """Vertices at every timestep [m], body frame, shape [t, v, 3]; the first are the mesh's. None for a rigid body."""
+
+    def surfaces(self, timesteps: int) -> tuple[trimesh.Trimesh, ...]:
+        """The surface at every timestep, body frame; the very same mesh where the body is rigid."""
+        if self.deformed is None:
+            return (self.mesh,) * timesteps
+        later = (trimesh.Trimesh(vertices, self.mesh.faces, process=False) for vertices in self.deformed[1:])
+        return (self.mesh, *later)
 
 
 def box(name: str, extents: tuple[float, float, float], texture: Texture) -> Body:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import trimesh
 import warp as wp
 from scipy.spatial.transform import Rotation
 
@@ -59,7 +60,7 @@ def cast_background_kernel(
         shaded = wp.vec3()
         if hit.part >= 0:
             shaded = surface_color(background, 0, hit.part, hit.face, point, bodies, 0, 0)
-            dimming[pixel, sample] = shadow_ratio(wp.mesh_eval_face_normal(background.meshes[hit.part], hit.face))
+            dimming[pixel, sample] = shadow_ratio(wp.mesh_eval_face_normal(background.meshes[0, hit.part], hit.face))
         for channel in range(3):
             color[pixel, sample, channel] = wp.uint8(255.0 * shaded[channel] + 0.5)
     center = 0.5 * (low + high)
@@ -216,27 +217,21 @@ def upload(bodies: Sequence[Body], world_from_body: np.ndarray) -> PartGroup:
         bodies: Textured meshes, at most 127.
         world_from_body: Rigid transforms, shape [t, b, 4, 4].
     """
-    meshes = tuple(
-        wp.Mesh(
-            points=wp.array(body.mesh.vertices, dtype=wp.vec3, device=DEVICE),
-            indices=wp.array(body.mesh.faces.ravel(), dtype=wp.int32, device=DEVICE),
-        )
-        for body in bodies
-    )
-    centers = np.array([body.mesh.bounds.mean(axis=0) for body in bodies])
-    radii = [
-        1.001 * np.linalg.norm(body.mesh.vertices - center, axis=1).max()
-        for body, center in zip(bodies, centers, strict=True)
-    ]
-    spheres = np.empty((*world_from_body.shape[:2], 4))
-    spheres[..., :3] = np.einsum("tbij,bj->tbi", world_from_body[..., :3, :3], centers) + world_from_body[..., :3, 3]
-    spheres[..., 3] = radii
+    timesteps = len(world_from_body)
+    meshes, ids, spheres = [], np.empty((timesteps, len(bodies)), np.uint64), np.empty((timesteps, len(bodies), 4))
+    for b, body in enumerate(bodies):
+        surfaces = body.surfaces(timesteps)
+        known = {id(surface): _mesh(surface) for surface in surfaces}
+        meshes += known.values()
+        for timestep, surface in enumerate(surfaces):
+            ids[timestep, b] = known[id(surface)].id
+            spheres[timestep, b] = _sphere(surface, world_from_body[timestep, b])
     parts = Parts()
-    parts.meshes = wp.array([mesh.id for mesh in meshes], dtype=wp.uint64, device=DEVICE)
+    parts.meshes = wp.array(ids, dtype=wp.uint64, device=DEVICE)
     parts.materials = wp.array([_material(body) for body in bodies], dtype=Material, device=DEVICE)
     parts.poses = wp.array(_transforms(world_from_body), dtype=wp.transform, device=DEVICE)
     parts.spheres = wp.array(spheres, dtype=wp.vec4, device=DEVICE)
-    return PartGroup(parts, meshes)
+    return PartGroup(parts, tuple(meshes))
 
 
 def view_of(camera: Camera) -> View:
@@ -301,14 +296,35 @@ def see_points(
 
 
 def color_points(
-    parts: PartGroup, bodies: PartGroup, shadows: bool, points: np.ndarray, part: np.ndarray, face: np.ndarray
+    parts: PartGroup,
+    bodies: PartGroup,
+    shadows: bool,
+    points: np.ndarray,
+    part: np.ndarray,
+    face: np.ndarray,
+    *,
+    timestep: int = 0,
 ) -> np.ndarray:
-    """Shaded colors at timestep 0 of points [m] on given faces of parts; RGB 0..1, shape [n, 3], float32."""
+    """Shaded colors of points [m] on given faces of parts; RGB 0..1, shape [n, 3], float32."""
     colors = wp.empty(len(points), dtype=wp.vec3, device=DEVICE)
-    inputs = [parts.parts, 0, bodies.parts, int(shadows), wp.array(points, dtype=wp.vec3, device=DEVICE)]
+    inputs = [parts.parts, timestep, bodies.parts, int(shadows), wp.array(points, dtype=wp.vec3, device=DEVICE)]
     inputs += [wp.array(index, dtype=wp.int32, device=DEVICE) for index in (part, face)]
     wp.launch(color_points_kernel, len(points), inputs, [colors], device=DEVICE, record_tape=False)
     return colors.numpy()
+
+
+def _mesh(surface: trimesh.Trimesh) -> wp.Mesh:
+    return wp.Mesh(
+        points=wp.array(surface.vertices, dtype=wp.vec3, device=DEVICE),
+        indices=wp.array(surface.faces.ravel(), dtype=wp.int32, device=DEVICE),
+    )
+
+
+def _sphere(surface: trimesh.Trimesh, world_from_body: np.ndarray) -> np.ndarray:
+    """Bounding sphere in the world: center and radius [m], shape [4]."""
+    center = surface.bounds.mean(axis=0)
+    radius = 1.001 * np.linalg.norm(surface.vertices - center, axis=1).max()
+    return np.array([*(world_from_body[:3, :3] @ center + world_from_body[:3, 3]), radius])
 
 
 def _material(body: Body) -> Material:

@@ -16,7 +16,8 @@ LIFT = wp.constant(1.0e-3)
 class Parts:
     """Textured meshes and, in rows of one timestep each, where they are."""
 
-    meshes: wp.array[wp.uint64]
+    meshes: wp.array2d[wp.uint64]
+    """One per timestep, shape [t, p]: the same one where a part is rigid."""
     materials: wp.array[Material]
     poses: wp.array2d[wp.transform]
     """World from part, shape [t, p]."""
@@ -77,7 +78,7 @@ def meets_any_sphere(
     parts: Parts, timestep: int, origin: wp.vec3, direction: wp.vec3, width: float, spread: float
 ) -> bool:
     """True where a ray of the beam may meet a part."""
-    for part in range(parts.meshes.shape[0]):
+    for part in range(parts.meshes.shape[1]):
         if meets_sphere(parts.spheres[timestep, part], origin, direction, width, spread):
             return True
     return False
@@ -89,12 +90,12 @@ def cast(parts: Parts, timestep: int, origin: wp.vec3, direction: wp.vec3, limit
     hit = Hit()
     hit.distance = limit
     hit.part = -1
-    for part in range(parts.meshes.shape[0]):
+    for part in range(parts.meshes.shape[1]):
         if meets_sphere(parts.spheres[timestep, part], origin, direction, 0.0, 0.0):
             part_from_world = wp.transform_inverse(parts.poses[timestep, part])
             start = wp.transform_point(part_from_world, origin)
             query = wp.mesh_query_ray(
-                parts.meshes[part], start, wp.transform_vector(part_from_world, direction), hit.distance
+                parts.meshes[timestep, part], start, wp.transform_vector(part_from_world, direction), hit.distance
             )
             if query.result:
                 hit.distance = query.t
@@ -104,16 +105,38 @@ def cast(parts: Parts, timestep: int, origin: wp.vec3, direction: wp.vec3, limit
 
 
 @wp.func
+def rest_point(parts: Parts, timestep: int, part: int, face: int, point: wp.vec3) -> wp.vec3:
+    """Where a point of a face, part frame, was at the start: a texture sticks to a surface that deforms."""
+    mesh = parts.meshes[timestep, part]
+    rest = parts.meshes[0, part]
+    if mesh == rest:
+        return point
+    a = wp.mesh_get_point(mesh, 3 * face)
+    along_b = wp.mesh_get_point(mesh, 3 * face + 1) - a
+    along_c = wp.mesh_get_point(mesh, 3 * face + 2) - a
+    normal = wp.cross(along_b, along_c)
+    b = wp.dot(wp.cross(point - a, along_c), normal) / wp.length_sq(normal)
+    c = wp.dot(wp.cross(along_b, point - a), normal) / wp.length_sq(normal)
+    origin = wp.mesh_get_point(rest, 3 * face)
+    return (
+        origin
+        + b * (wp.mesh_get_point(rest, 3 * face + 1) - origin)
+        + c * (wp.mesh_get_point(rest, 3 * face + 2) - origin)
+    )
+
+
+@wp.func
 def surface_color(
     parts: Parts, timestep: int, part: int, face: int, point: wp.vec3, bodies: Parts, body_timestep: int, shadows: int
 ) -> wp.vec3:
     """Shaded color of a point of a part; the bodies throw shadows. RGB 0..1."""
     pose = parts.poses[timestep, part]
-    normal = wp.transform_vector(pose, wp.mesh_eval_face_normal(parts.meshes[part], face))
+    normal = wp.transform_vector(pose, wp.mesh_eval_face_normal(parts.meshes[timestep, part], face))
     shadowed = wp.float32(0.0)
     if shadows != 0 and wp.dot(normal, LIGHT) > 0.0:
         blocker = cast(bodies, body_timestep, point + LIFT * normal, LIGHT, FAR)
         if blocker.part >= 0:
             shadowed = wp.float32(1.0)
-    color = albedo(parts.materials[part], wp.transform_point(wp.transform_inverse(pose), point))
+    local = wp.transform_point(wp.transform_inverse(pose), point)
+    color = albedo(parts.materials[part], rest_point(parts, timestep, part, face, local))
     return lit(color, normal, shadowed)

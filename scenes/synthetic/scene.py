@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 
 import numpy as np
-import trimesh
 import warp as wp
 from scipy.spatial.transform import Rotation
 
@@ -16,11 +14,12 @@ from scenes.synthetic import raycast
 from scenes.synthetic.bodies import Body, room
 from scenes.synthetic.dome import dome
 from scenes.synthetic.options import SyntheticOptions
+from scenes.synthetic.truth import carry, sample_surface
 from warpgs.checks import check_camera, check_finite, check_shape, check_timesteps, refuse
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 LEAST_VIEWS = 2
-"""Training cameras that must see a surface point at timestep 0 before it enters the cloud or the ground truth."""
+"""Training cameras that must see a surface point before it enters the cloud or the ground truth."""
 
 
 class SyntheticScene(Scene):
@@ -54,6 +53,8 @@ class SyntheticScene(Scene):
         """
         world_from_body = np.asarray(world_from_body, np.float64)
         _check_poses(name, world_from_body, len(bodies), options.timesteps)
+        for body in bodies:
+            _check_deformation(f"{name}: {body.name}: deformed", body, options.timesteps)
         self._name, self._options = name, options
         self._bodies, self._background = tuple(bodies), tuple(background) if background is not None else room()
         self._world_from_body = world_from_body
@@ -65,6 +66,7 @@ class SyntheticScene(Scene):
         identity = np.broadcast_to(np.eye(4), (1, len(self._background), 4, 4))
         self._background_group = raycast.upload(self._background, identity)
         self._backdrops: dict[str, raycast.Backdrop] = {}
+        self._truths: dict[int, GroundTruth] = {}
 
     @property
     def name(self) -> str:
@@ -111,7 +113,7 @@ class SyntheticScene(Scene):
     def visible(self, timestep: int, camera: Camera) -> np.ndarray:
         """True for each ground-truth point that lies in the camera's picture with nothing in front; shape [n], bool."""
         check_timesteps(self._name, range(timestep, timestep + 1), self.timestep_count)
-        return self._see(timestep, camera, self._truth.points[timestep])
+        return self._see(timestep, camera, self.ground_truth().points[timestep])
 
     def point_cloud(self) -> PointCloud | None:
         """Noisy samples of the surfaces that the training cameras see at timestep 0; None without ``has_cloud``."""
@@ -135,7 +137,18 @@ class SyntheticScene(Scene):
         )
 
     def ground_truth(self) -> GroundTruth:
-        return self._truth
+        """Tracks of the points that enough training cameras see at timestep 0."""
+        return self.truth_seen_at(0)
+
+    def truth_seen_at(self, timestep: int) -> GroundTruth:
+        """Tracks, through all timesteps, of points that enough training cameras see at ``timestep``.
+
+        Bodies that enter later have points here and none in ``ground_truth``.
+        """
+        check_timesteps(self._name, range(timestep, timestep + 1), self.timestep_count)
+        if timestep not in self._truths:
+            self._truths[timestep] = self._sample_truth(timestep)
+        return self._truths[timestep]
 
     def validate(self, timesteps: range) -> None:
         check_timesteps(self._name, timesteps, self.timestep_count)
@@ -152,10 +165,10 @@ class SyntheticScene(Scene):
     def _see(self, timestep: int, camera: Camera, points: np.ndarray) -> np.ndarray:
         return raycast.see_points(camera, self._background_group, self._body_group, timestep, points)
 
-    def _seen_enough(self, points: np.ndarray) -> np.ndarray:
-        """True where enough training cameras see a point at timestep 0, shape [n], bool."""
+    def _seen_enough(self, points: np.ndarray, timestep: int = 0) -> np.ndarray:
+        """True where enough training cameras see a point [m], shape [n], bool."""
         least = min(LEAST_VIEWS, len(self._train))
-        return np.sum([self._see(0, camera, points) for camera in self._train], axis=0) >= least
+        return np.sum([self._see(timestep, camera, points) for camera in self._train], axis=0) >= least
 
     def _sample_cloud(
         self,
@@ -171,7 +184,7 @@ class SyntheticScene(Scene):
         counts = np.ceil(3.0 * count * areas / areas.sum()).astype(int)
         points, faces = [], []
         for part, pose, part_count in zip(parts, world_from_part, counts, strict=True):
-            local, face = _sample_surface(part.mesh, part_count, generator)
+            local, face = sample_surface(part.mesh, part_count, generator)
             points.append(local @ pose[:3, :3].T + pose[:3, 3])
             faces.append(face)
         all_points, all_faces = np.concatenate(points), np.concatenate(faces)
@@ -183,20 +196,22 @@ class SyntheticScene(Scene):
         )
         return all_points[chosen], colors
 
-    @cached_property
-    def _truth(self) -> GroundTruth:
-        """Points of each body that enough training cameras see at timestep 0, carried by the body's motion."""
-        generator = np.random.default_rng([self._options.seed, 2])
-        poses, points, rotations, owners = self._world_from_body, [], [], []
-        turned = poses[:, :, :3, :3] @ np.swapaxes(poses[:1, :, :3, :3], -1, -2)
+    def _sample_truth(self, timestep: int) -> GroundTruth:
+        """Points of each body that enough training cameras see at ``timestep``, carried by the body's motion."""
+        options, poses = self._options, self._world_from_body
+        generator = np.random.default_rng([options.seed, 2])
+        points, rotations, owners = [], [], []
         for b, body in enumerate(self._bodies):
-            local, _ = _sample_surface(body.mesh, 4 * self._options.truth_points, generator)
-            seen = self._seen_enough(local @ poses[0, b, :3, :3].T + poses[0, b, :3, 3])
-            local = local[seen][: self._options.truth_points]
-            points.append(np.einsum("tij,nj->tni", poses[:, b, :3, :3], local) + poses[:, b, None, :3, 3])
-            xyzw = Rotation.from_matrix(turned[:, b]).as_quat(canonical=True)
-            rotations.append(np.repeat(np.roll(xyzw, 1, axis=1)[:, None], len(local), axis=1))
-            owners.append(np.full(len(local), b, np.int32))
+            rest, faces = sample_surface(body.mesh, 4 * options.truth_points, generator)
+            local, turned = carry(body, rest, faces, self.timestep_count)
+            turns, shifts = poses[:, b, None, :3, :3], poses[:, b, None, :3, 3]
+            world = np.einsum("tnij,tnj->tni", np.broadcast_to(turns, turned.shape), local) + shifts
+            rows = np.flatnonzero(self._seen_enough(world[timestep], timestep))[: options.truth_points]
+            points.append(world[:, rows])
+            since_start = turns @ turned[:, rows] @ np.swapaxes(turns[:1], -1, -2)
+            xyzw = Rotation.from_matrix(since_start.reshape(-1, 3, 3)).as_quat(canonical=True)
+            rotations.append(np.roll(xyzw, 1, axis=1).reshape(self.timestep_count, len(rows), 4))
+            owners.append(np.full(len(rows), b, np.int32))
         return GroundTruth(
             points=np.concatenate(points, axis=1).astype(np.float32),
             rotations_wxyz=np.concatenate(rotations, axis=1).astype(np.float32),
@@ -216,11 +231,11 @@ def _check_poses(name: str, world_from_body: np.ndarray, body_count: int, timest
         refuse(what, "rigid transforms", f"|R R^T - I| = {error:.3g}", "bake a body's scale into its mesh")
 
 
-def _sample_surface(mesh: trimesh.Trimesh, count: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random points spread evenly over a surface: positions [m], shape [n, 3], and their faces, shape [n]."""
-    faces = generator.choice(len(mesh.faces), count, p=mesh.area_faces / mesh.area)
-    u, v = generator.random((2, count, 1))
-    flip = u + v > 1.0
-    u, v = np.where(flip, 1.0 - u, u), np.where(flip, 1.0 - v, v)
-    a, b, c = np.moveaxis(mesh.triangles[faces], 1, 0)
-    return a + u * (b - a) + v * (c - a), faces
+def _check_deformation(what: str, body: Body, timesteps: int) -> None:
+    if body.deformed is None:
+        return
+    check_shape(what, body.deformed, (timesteps, *body.mesh.vertices.shape))
+    check_finite(what, body.deformed)
+    error = float(np.abs(body.deformed[0] - body.mesh.vertices).max())
+    if error > 1e-6:
+        refuse(what, "the mesh's vertices at timestep 0", f"{error:.3g} m away", "build the mesh with process=False")

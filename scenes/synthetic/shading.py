@@ -72,6 +72,8 @@ def octaves(p: wp.vec3, seed: int) -> float:
 @wp.func
 def albedo(material: Material, point: wp.vec3) -> wp.vec3:
     """Color of a texture at a point of the body [m], RGB 0..1."""
+    if material.pattern == 3:
+        return material.color_a
     q = point / material.grain
     drift = octaves(0.8 * q, material.seed)
     share = ease(-0.25, 0.25, drift)

@@ -32,15 +32,17 @@ def test_every_built_in_scene_keeps_the_contract_of_scenes(built_in):
 
 def test_every_built_in_scene_shows_every_body_and_moves_it_at_a_bounded_speed(built_in):
     _, scene = built_in
-    truth = scene.ground_truth()
-    assert np.bincount(truth.body_index, minlength=len(truth.body_names)).min() >= 50
-    assert np.linalg.norm(np.diff(truth.points, axis=0), axis=2).max() < 0.17
-    rotations = truth.world_from_body[..., :3, :3]
-    turns = rotations[1:] @ np.swapaxes(rotations[:-1], -1, -2)
-    cosines = np.clip((np.trace(turns, axis1=-2, axis2=-1) - 1.0) / 2.0, -1.0, 1.0)
-    assert np.degrees(np.arccos(cosines)).max() < 20.0
-    assert np.linalg.norm(truth.points - truth.points[0], axis=2).max() > 0.3, "something moves far"
-    assert truth.points[..., 2].min() > -0.02 and np.linalg.norm(truth.points[..., :2], axis=-1).max() < 1.2
+    early, late = scene.ground_truth(), scene.truth_seen_at(15)
+    points = np.concatenate([early.points, late.points], axis=1)
+    owners = np.concatenate([early.body_index, late.body_index])
+    assert np.bincount(owners, minlength=len(early.body_names)).min() >= 50
+    assert np.linalg.norm(np.diff(points, axis=0), axis=2).max() < 0.17
+    wxyz = np.concatenate([early.rotations_wxyz, late.rotations_wxyz], axis=1).astype(np.float64)
+    cosines = np.abs((wxyz[1:] * wxyz[:-1]).sum(axis=-1)).clip(max=1.0)
+    turns_deg = 2.0 * np.degrees(np.arccos(cosines))
+    assert np.percentile(turns_deg, 99) < 20.0 and turns_deg.max() < 35.0, "a fold of a cloth may turn fast"
+    assert np.linalg.norm(points - points[0], axis=2).max() > 0.3, "something moves far"
+    assert points[..., 2].min() > -0.02 and np.linalg.norm(points[..., :2], axis=-1).max() < 1.3
     seen = [scene.visible(timestep, camera).any() for timestep in (0, 15, 29) for camera in scene.cameras("train")]
     assert all(seen)
 
@@ -56,7 +58,9 @@ def test_built_in_scene_opens_by_name_without_its_cloud():
 
 
 def test_unknown_source_is_refused_with_what_there_is(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"tumbel: expected a folder or a built-in scene \(tumble, arm\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"tumbel: expected a folder or a built-in scene \(tumble, .*, hidden\)"
+    ):
         open_scene("tumbel")
     with pytest.raises(ValueError, match=r"readable layout \(panoptic: .*train_meta.json.*convert the recording"):
         open_scene(tmp_path)

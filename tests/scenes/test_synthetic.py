@@ -7,7 +7,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
 from scenes import SyntheticOptions, SyntheticScene
-from scenes.synthetic import Body, Pattern, Texture, ball, box, tumble
+from scenes.synthetic import Body, Pattern, Texture, ball, box, enter, hidden, rope, sheet, tumble
 from scenes.synthetic.raycast import LIFT, color_points, upload
 from scenes.synthetic.shading import AMBIENT, DIRECT, LIGHT, SHADOW
 from warpgs.types import Camera
@@ -170,6 +170,107 @@ def test_ground_truth_moves_with_its_body(scene):
 def test_ground_truth_points_are_seen_twice_at_the_start(scene):
     seen = np.sum([scene.visible(0, camera) for camera in scene.cameras("train")], axis=0)
     assert seen.min() >= 2
+
+
+@pytest.fixture(scope="module")
+def flag() -> SyntheticScene:
+    """A sheet that bends into a tube around the y axis and a rope that bends like it, in their exact shapes."""
+    angle = np.linspace(-1.0, 1.0, 21)
+    curves = np.array([0.01, 0.8, 1.6])[:, None]
+    arcs = (
+        np.stack([np.sin(curves * angle), np.zeros((3, 21)), np.cos(curves * angle) - 1.0], axis=-1) / curves[..., None]
+    )
+    grid = 0.3 * arcs[:, :, None] + np.array([0.0, 1.0, 0.0]) * np.linspace(-0.3, 0.3, 9)[:, None]
+    bodies = [
+        sheet("sheet", grid + np.array([0.0, 0.0, 0.8]), 0.01, TEXTURE),
+        rope("rope", 0.3 * arcs + np.array([0.0, 0.6, 0.5]), 0.03, TEXTURE),
+    ]
+    return SyntheticScene("flag", bodies, np.tile(np.eye(4), (3, 2, 1, 1)), OPTIONS)
+
+
+def test_deforming_bodies_are_closed_and_face_outward(flag):
+    for body, volume in zip(
+        flag.bodies, (0.6 * 0.6 * 0.01, 0.6 * 5.0 * np.sin(0.4 * np.pi / 2.0) * 0.03**2), strict=True
+    ):
+        assert [shape.is_watertight for shape in body.surfaces(3)] == [True] * 3
+        np.testing.assert_allclose([shape.volume for shape in body.surfaces(3)], volume, rtol=0.03)
+
+
+def test_truth_of_a_deforming_body_lies_on_the_rendered_surface(flag):
+    truth = flag.ground_truth()
+    np.testing.assert_array_equal(np.bincount(truth.body_index), [100, 100])
+    for timestep in range(3):
+        for camera in flag.cameras("train"):
+            seen = np.flatnonzero(flag.visible(timestep, camera))[::7]
+            points = truth.points[timestep, seen]
+            depths = [flag.depth(timestep, aimed(camera, point))[0, 0] for point in points]
+            np.testing.assert_allclose(depths, to_pixels(camera, points)[1], atol=1.1 * LIFT)
+
+
+def test_truth_turns_with_the_patch_of_a_bending_sheet(flag):
+    truth = flag.ground_truth()
+    along = truth.points[0, :, 0] / 0.3
+    for timestep, curve in enumerate((0.01, 0.8, 1.6)):
+        expected = Rotation.from_rotvec(np.outer((curve - 0.01) * along, [0.0, 1.0, 0.0]))
+        given = Rotation.from_quat(np.roll(truth.rotations_wxyz[timestep], -1, axis=1))
+        error = np.degrees((given * expected.inv()).magnitude())
+        inner = np.abs(along) < 0.97  # the rim and the ends of the rope lie across
+        assert error[inner & (truth.body_index == 0)].max() < 2.5, "a facet of the sheet bends over 2.3 degrees"
+        assert error[inner & (truth.body_index == 1)].max() < 6.0, "a ring of the rope over 4.6"
+
+
+def test_textures_stick_to_a_deforming_body(flag):
+    mesh = flag.bodies[0].mesh
+    group, faces = upload(flag.bodies, np.tile(np.eye(4), (3, 2, 1, 1))), np.arange(len(mesh.faces))
+    colors = []
+    for timestep, surface in enumerate(flag.bodies[0].surfaces(3)):
+        shaded = color_points(
+            group, group, False, surface.triangles_center, np.zeros(len(faces), int), faces, timestep=timestep
+        )
+        gain = (AMBIENT + DIRECT * np.maximum(surface.face_normals @ np.array(LIGHT), 0.0))[:, None]
+        colors.append(np.where(shaded < 1.0, shaded / gain, np.nan))
+    assert np.nanstd(colors[0], axis=0).min() > 0.05 and np.isfinite(colors[0]).mean() > 0.99
+    for later in colors[1:]:
+        both = np.isfinite(later) & np.isfinite(colors[0])
+        np.testing.assert_allclose(later[both], colors[0][both], atol=1e-4)
+
+
+def test_plain_bodies_have_one_color():
+    texture = replace(TEXTURE, pattern=Pattern.PLAIN)
+    group = upload([box("box", (0.5, 0.3, 0.2), texture)], np.eye(4)[None, None])
+    points = trimesh.sample.sample_surface(group_mesh := box("box", (0.5, 0.3, 0.2), texture).mesh, 50, seed=0)
+    colors = color_points(group, group, False, points[0], np.zeros(50, int), points[1])
+    gain = AMBIENT + DIRECT * np.maximum(group_mesh.face_normals[points[1]] @ np.array(LIGHT), 0.0)
+    np.testing.assert_allclose(colors, gain[:, None] * np.array(texture.colors[0]), atol=1e-6)
+
+
+def test_bodies_that_enter_have_truth_from_then_on():
+    scene = enter(replace(OPTIONS, timesteps=16))
+    names, late = scene.ground_truth().body_names, scene.truth_seen_at(15)
+    assert set(np.unique(scene.ground_truth().body_index)) == {0, 1, 4}
+    assert {names[index] for index in np.unique(late.body_index)} >= {"dropper", "parcel"}
+    counts = np.sum([scene._see(15, camera, late.points[15]) for camera in scene.cameras("train")], axis=0)
+    assert counts.min() >= 2 and late.points.shape[0] == 16
+
+
+def test_hidden_body_is_out_of_every_camera_for_five_timesteps_and_comes_back():
+    scene = hidden(replace(OPTIONS, timesteps=24, train_cameras=20))
+    on_puck = scene.ground_truth().body_index == 0
+    seen = [
+        any(scene.visible(timestep, camera)[on_puck].any() for camera in scene.cameras("train"))
+        for timestep in range(24)
+    ]
+    first, last = seen.index(False), 24 - seen[::-1].index(False)
+    assert last - first == 5 and not any(seen[first:last]) and first > 8 and last < 20
+    frame = scene.frame(first + 2)
+    assert max(mask.max() for mask in frame.masks) == 255, "the others stay in view"
+
+
+def test_broken_deformations_are_refused(flag):
+    body = flag.bodies[0]
+    for broken, rule in ((body.deformed[:2], r"expected shape \[3, "), (body.deformed + 0.1, "at timestep 0")):
+        with pytest.raises(ValueError, match=f"flag: sheet: deformed: .*{rule}"):
+            SyntheticScene("flag", [replace(body, deformed=broken)], np.tile(np.eye(4), (3, 1, 1, 1)), OPTIONS)
 
 
 def test_background_outside_masks_never_changes_without_shadows():

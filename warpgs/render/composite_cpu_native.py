@@ -40,16 +40,23 @@ typedef int Int8 __attribute__((ext_vector_type(8)));
 typedef decltype(Real8() < Real8()) Bits8;  // int, or whichever long the compiler compares doubles to
 enum { CHANNELS = $CHANNELS, RECORD = $RECORD, STRIDE = RECORD + CHANNELS, DEPTH = 8 };
 enum { COLUMNS = $TILE_WIDTH / 4, ROWS = $TILE_HEIGHT / 2, BLOCKS = COLUMNS * ROWS };  // of blocks in a tile
+// Hides a constant from the compiler, which would fetch it from a pool at a 64-bit address for every block again: Warp
+// compiles for a large code model.
+auto hidden = [](auto constant) { volatile auto copy = constant; return copy; };
 const Real LOG2E = (Real)1.4426950408889634;
-const Real ALPHA_MIN = (Real)(1.0 / 255.0), ALPHA_MAX = (Real)0.99, T_MIN = (Real)1e-4;
-const Bits8 SIGN = __builtin_bit_cast(Bits8, (Real8)(Real)-0.0);
-const Real8 lanes_x = {0, 1, 2, 3, 0, 1, 2, 3}, lanes_y = {0, 0, 0, 0, 1, 1, 1, 1}, zero = (Real8)(Real)0;
+const Real ALPHA_MIN = hidden((Real)(1.0 / 255.0)), ALPHA_MAX = hidden((Real)0.99), T_MIN = hidden((Real)1e-4);
+const Real EXPONENT_MIN = hidden((Real)-30), EXP2[] = {$EXP2};
+const Real8 lanes_x = hidden((Real8){0, 1, 2, 3, 0, 1, 2, 3}), lanes_y = {0, 0, 0, 0, 1, 1, 1, 1};
+const Real8 zero = (Real8)(Real)0;
+const Bits8 SIGN = hidden(__builtin_bit_cast(Bits8, (Real8)(Real)-0.0));
 
 auto exp2 = [&](Real8 x) -> Real8 {
-    // clamped far below the alpha threshold, so that the exponent bits cannot wrap around
-    x = __builtin_elementwise_max(x, (Real8)(Real)-30);
-    Real8 whole = __builtin_elementwise_roundeven(x), f = x - whole;
-    Real8 p = $POLYNOMIAL;
+    // clamped far below the alpha threshold, so that the exponent bits cannot wrap around; by hand, because the builtin
+    // asks for NaN
+    x = x > EXPONENT_MIN ? x : EXPONENT_MIN;
+    const Real8 whole = __builtin_elementwise_roundeven(x), f = x - whole;
+    Real8 p = (Real8)EXP2[0];
+    for (int i = 1; i < $DEGREE; i++) p = p * f + EXP2[i];
     const Bits8 exponent = __builtin_convertvector(whole, Bits8) << $MANTISSA;
     return __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, p) + exponent);
 };
@@ -93,20 +100,23 @@ auto over_blocks = [&](const Real* g, const Box& box, auto visit) {
     for (int row = box.ya; row <= box.yb; row++) {
         const Real8 dy = lanes_y + ((Real)(2 * row + y0) - g[1]);
         const Real8 linear = xy * dy, constant = yy * dy * dy + log_opacity;
-        for (int column = box.xa; column <= box.xb; column++) {
-            const Real8 dx = lanes_x + ((Real)(4 * column + x0) - g[0]);
+        Real8 x = lanes_x + (Real)(4 * box.xa + x0);
+#pragma clang loop unroll(disable)  // rows are two or three blocks long
+        for (int column = box.xa; column <= box.xb; column++, x += (Real)4) {
+            const Real8 dx = x - g[0];
             visit(row * COLUMNS + column, dx, dy, exp2((xx * dx + linear) * dx + constant));
         }
     }
 };
 
 // Light goes through a splat, T is what is left of it. A pixel that the splat would bring under T_MIN stops before it.
-struct Passage { Real8 alpha, weight; Bits8 drawn; };
+struct Passage { Real8 alpha, weight; Bits8 live; };  // alpha is 0 below the threshold, weight where a pixel stopped
 auto pass = [&](Real8& T, Real8 bare) -> Passage {
-    const Real8 alpha = __builtin_elementwise_min(bare, (Real8)ALPHA_MAX), weight = T * alpha, next = T - weight;
-    const Bits8 hit = alpha >= ALPHA_MIN, live = next > T_MIN, drawn = hit & live;
-    T = __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, drawn ? next : T) | (hit & ~live & SIGN));
-    return {alpha, masked(weight, drawn), drawn};
+    const Real8 capped = bare < ALPHA_MAX ? bare : ALPHA_MAX, alpha = masked(capped, capped >= ALPHA_MIN);
+    const Real8 weight = T * alpha, next = T - weight;
+    const Bits8 live = next > T_MIN;
+    T = live ? next : __builtin_bit_cast(Real8, __builtin_bit_cast(Bits8, T) | SIGN);
+    return {alpha, masked(weight, live), live};
 };
 
 // Loads and stores of one plane of the picture; blocks may reach over its border.
@@ -146,10 +156,18 @@ if (has_backdrop) {
 // Hands out the splats of this call and of the backdrop, front to back.
 struct Splat { const Real* g; int pair; };  // a pair of -1 is of the backdrop
 int k = begin;
+// The records of a tile lie all over the memory: waiting for them took half of the time of 100,000 splats.
+auto prefetch = [](const auto& from, const auto& order, int now, int last) {
+    const Real* record = from.data + (size_t)order.data[wp::min(now + 8, last - 1)] * STRIDE;
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + STRIDE - 1);
+};
 auto take = [&]() -> Splat {
     const Real* g = records.data + (size_t)pairs.data[k] * STRIDE;
+    prefetch(records, pairs, k, end);
     if (next_static < static_end) {
         const Real* other = static_records.data + (size_t)static_pairs.data[next_static] * STRIDE;
+        prefetch(static_records, static_pairs, next_static, static_end);
         if (other[DEPTH] < g[DEPTH]) { next_static++; return {other, -1}; }
     }
     return {g, k++};
@@ -194,13 +212,15 @@ auto blend = [&](Block& block, Real8 bare, const Real* feature, int splat) {
     const Passage p = pass(block.T, bare);
     for (int c = 0; c < CHANNELS; c++) block.C[c] += p.weight * feature[c];
 #if $MEDIAN
-    block.median = p.drawn & (before > (Real)0.5) & (block.T <= (Real)0.5) ? (Bits8)splat : block.median;
+    block.median = p.live & (before > (Real)0.5) & (block.T <= (Real)0.5) ? (Bits8)splat : block.median;
 #endif
 };
 
 while (k < end && !saturated()) {
     const int splat = pairs.data[k];
-    const auto [g, pair] = take();
+    const Splat next = take();
+    const Real* g = next.g;
+    const int pair = next.pair;
     const Box box = box_of(g, area);
     const Real* feature = g + RECORD;
     if (has_backdrop && pair >= 0 && !split) {
@@ -272,7 +292,9 @@ for (int row = area.ya; row <= area.yb; row++)
     }
 
 while (k <= last && !saturated()) {
-    const auto [g, pair] = take();
+    const Splat next = take();
+    const Real* g = next.g;
+    const int pair = next.pair;
     const bool active = pair >= 0 && pairs.data[pair] < active_count;
     Real8 adj_feature[CHANNELS];
     for (int c = 0; c < CHANNELS; c++) adj_feature[c] = zero;
@@ -288,7 +310,7 @@ while (k <= last && !saturated()) {
         block.S = rest;
         if (!active) return;
         const Real8 adj_alpha = t * vc - rest / ((Real)1 - p.alpha);
-        const Real8 e = masked(p.alpha * adj_alpha, p.drawn & (bare < ALPHA_MAX));
+        const Real8 e = masked(p.alpha * adj_alpha, p.live & (bare < ALPHA_MAX));
         for (int c = 0; c < CHANNELS; c++) adj_feature[c] += p.weight * block.V[c];
         const Real8 ex = e * dx, ey = e * dy;
         m0 += e; mx += ex; my += ey; mxx += ex * dx; mxy += ex * dy; myy += ey * dy;
@@ -316,12 +338,14 @@ VISIBILITY = Pass(
     body="""
 // The sum of alpha counts what is hidden too, so that nothing ends early.
 while (k < end) {
-    const auto [g, pair] = take();
+    const Splat next = take();
+    const Real* g = next.g;
+    const int pair = next.pair;
     Real8 alphas = zero, weights = zero;
     over_blocks(g, box_of(g, area), [&](int i, Real8 dx, Real8 dy, Real8 bare) {
         const Bits8 in_picture = blocks[i].T != 0;
         const Passage p = pass(blocks[i].T, bare);
-        alphas += masked(p.alpha, in_picture & (p.alpha >= ALPHA_MIN));
+        alphas += masked(p.alpha, in_picture);
         weights += p.weight;
     });
     if (pair < 0) continue;
@@ -335,15 +359,13 @@ while (k < end) {
 def snippet(what: Pass, dtype: type, channels: int, tile: tuple[int, int], *, median: bool = False) -> str:
     """Body of a function of one tile of ``tile`` pixels; the names of its arguments are those of composite_cpu.py."""
     double = dtype is wp.float64
-    polynomial = "(Real8)(Real)" + repr(_EXP2_COEFFICIENTS[dtype][0])
-    for coefficient in _EXP2_COEFFICIENTS[dtype][1:]:
-        polynomial = f"({polynomial}) * f + (Real){coefficient!r}"
     values = {
         "BLOCK": what.block,
         "MEDIAN": int(median),
         "REAL": "double" if double else "float",
         "MANTISSA": 52 if double else 23,
-        "POLYNOMIAL": polynomial,
+        "DEGREE": len(_EXP2_COEFFICIENTS[dtype]),
+        "EXP2": ", ".join(f"hidden((Real){coefficient!r})" for coefficient in _EXP2_COEFFICIENTS[dtype]),
         "CHANNELS": channels,
         "RECORD": RECORD,
         "GRADIENT": GRADIENT,
