@@ -3,6 +3,8 @@ import warp as wp
 
 from tests.render.worlds import WORLDS, Driver, World
 
+wp.config.enable_cpu_blocks = True  # what the portable driver runs on; launches without a block size do not change
+
 DRIVERS = {
     "strips": Driver("cpu", portable=False),
     "portable": Driver("cpu", portable=True),

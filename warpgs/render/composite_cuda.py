@@ -1,7 +1,12 @@
-"""Tiles -> pixels and back, for CUDA: one thread per pixel, gradients added by atomics.
+"""Tiles -> pixels and back, for CUDA: one thread block per tile, one thread per pixel.
 
-Pure Warp, so it also runs on the CPU, where the tests compare it with the oracle and with composite_cpu.py, whose maths
-it shares: a saturated pixel stops, and the backward pass goes front to back with the sum S = v . (color still to come).
+A block fetches the splats of its tile together, a batch at a time, into shared memory, and stops when all its pixels
+are saturated. The maths is that of composite_cpu.py: the backward pass goes front to back with the sum S = v . (color
+still to come). Gradients are added up over each warp before any atomic: one atomic per warp, splat and number, to
+neighboring addresses. Every channel has a register per thread, twice that in the backward pass, up to the 32 there are.
+
+The C++ is in composite_cuda_native.py. It also runs on the CPU, where the tests compare it with the oracle and with
+composite_cpu.py, if ``wp.config.enable_cpu_blocks`` is set: slowly, but with the same steps.
 The tape's own adjoint of such a loop is silently wrong (loops are not replayed), hence the one by hand.
 """
 
@@ -11,45 +16,68 @@ from types import SimpleNamespace
 import warp as wp
 
 from warpgs.render.bins import TileGrid
-from warpgs.render.shade import GRADIENT, RECORD
+from warpgs.render.composite_cuda_native import BACKWARD, FORWARD, THREADS, TILE_HEIGHT, TILE_WIDTH, VISIBILITY, snippet
+from warpgs.render.shade import GRADIENT
 
-TILE_WIDTH = 16
-TILE_HEIGHT = 16
-"""[px] One thread block per tile; the family's usual size."""
+__all__ = ["THREADS", "TILE_HEIGHT", "TILE_WIDTH", "composite_kernels"]
 
 
 @cache
 def composite_kernels(dtype: type, channels: int, median: bool = False) -> SimpleNamespace:
     """Forward, backward and visibility kernels for numbers of ``dtype`` and ``channels`` channels.
 
-    Forward writes ``median_splats`` only with ``median``. Optional inputs are empty arrays: ``background`` and
-    ``adj_transmittance``.
+    To be launched over (tiles, THREADS) in blocks of THREADS. Forward writes ``median_splats`` only with ``median``.
+    Optional inputs are empty arrays: ``background`` and ``adj_transmittance``.
     """
     real = dtype
-    features = wp.types.vector(channels, dtype)
-    alpha_min = wp.constant(dtype(1.0 / 255.0))
-    alpha_max = wp.constant(dtype(0.99))
-    transmittance_min = wp.constant(dtype(1.0e-4))
 
-    @wp.func
-    def pixel_of(t: int, grid: TileGrid):
-        """Tile, x and y of thread t; consecutive threads are neighbors in one tile."""
-        area = grid.tile_width * grid.tile_height
-        tile = t // area
-        within = t - tile * area
-        x = (tile % grid.columns) * grid.tile_width + within % grid.tile_width
-        y = (tile // grid.columns) * grid.tile_height + within // grid.tile_width
-        return tile, x, y
+    @wp.func_native(snippet(FORWARD, dtype, channels, 0, median=median))
+    def composite_pixel(
+        starts: wp.array(dtype=wp.int32),
+        pairs: wp.array(dtype=wp.int32),
+        records: wp.array2d(dtype=real),
+        grid: TileGrid,
+        width: int,
+        height: int,
+        background: wp.array(dtype=real),
+        image: wp.array3d(dtype=real),
+        transmittance: wp.array2d(dtype=real),
+        median_splats: wp.array2d(dtype=wp.int32),
+        tile: int,
+        thread: int,
+    ): ...
 
-    @wp.func
-    def bare_alpha(records: wp.array2d(dtype=real), splat: int, dx: real, dy: real):
-        """Opacity times the Gaussian at an offset from its center, not yet clamped."""
-        form = records[splat, 2] * dx * dx + records[splat, 4] * dy * dy + real(2.0) * records[splat, 3] * dx * dy
-        return wp.pow(real(2.0), records[splat, 5] - real(0.7213475204444817) * form)
+    # named *_gradients: Warp declares an adj_ twin of every argument of a native function
+    @wp.func_native(snippet(BACKWARD, dtype, channels, GRADIENT + channels))
+    def composite_pixel_adjoint(
+        starts: wp.array(dtype=wp.int32),
+        pairs: wp.array(dtype=wp.int32),
+        records: wp.array2d(dtype=real),
+        active_count: int,
+        grid: TileGrid,
+        width: int,
+        height: int,
+        image: wp.array3d(dtype=real),
+        transmittance: wp.array2d(dtype=real),
+        image_gradient: wp.array3d(dtype=real),
+        transmittance_gradient: wp.array2d(dtype=real),
+        record_gradients: wp.array2d(dtype=real),
+        tile: int,
+        thread: int,
+    ): ...
 
-    @wp.func
-    def inside(records: wp.array2d(dtype=real), splat: int, dx: real, dy: real):
-        return wp.abs(dx) <= records[splat, 6] and wp.abs(dy) <= records[splat, 7]
+    @wp.func_native(snippet(VISIBILITY, dtype, channels, 2))
+    def add_visibility(
+        starts: wp.array(dtype=wp.int32),
+        pairs: wp.array(dtype=wp.int32),
+        records: wp.array2d(dtype=real),
+        grid: TileGrid,
+        width: int,
+        height: int,
+        sums: wp.array2d(dtype=real),
+        tile: int,
+        thread: int,
+    ): ...
 
     @wp.kernel(module="unique", enable_backward=False)
     def composite_kernel(
@@ -64,34 +92,11 @@ def composite_kernels(dtype: type, channels: int, median: bool = False) -> Simpl
         transmittance: wp.array2d(dtype=real),
         median_splats: wp.array2d(dtype=wp.int32),
     ):
-        tile, x, y = pixel_of(wp.tid(), grid)
-        if x >= transmittance.shape[1] or y >= transmittance.shape[0]:
-            return
-        t = real(1.0)
-        sums = features()
-        median_splat = int(-1)
-        for k in range(starts[tile], starts[tile + 1]):
-            splat = pairs[k]
-            dx = real(x) - records[splat, 0]
-            dy = real(y) - records[splat, 1]
-            if inside(records, splat, dx, dy):
-                alpha = wp.min(bare_alpha(records, splat, dx, dy), alpha_max)
-                if alpha >= alpha_min:
-                    weight = t * alpha
-                    if t - weight <= transmittance_min:
-                        break
-                    for c in range(wp.static(channels)):
-                        sums[c] += weight * records[splat, wp.static(RECORD) + c]
-                    if t > real(0.5) and t - weight <= real(0.5):
-                        median_splat = splat
-                    t -= weight
-        transmittance[y, x] = t
-        if wp.static(median):
-            median_splats[y, x] = median_splat
-        for c in range(wp.static(channels)):
-            if background.shape[0] > 0:
-                sums[c] += t * background[c]
-            image[c, y, x] = sums[c]
+        tile, thread = wp.tid()
+        width, height = transmittance.shape[1], transmittance.shape[0]
+        composite_pixel(
+            starts, pairs, records, grid, width, height, background, image, transmittance, median_splats, tile, thread
+        )
 
     @wp.kernel(module="unique", enable_backward=False)
     def composite_adjoint_kernel(
@@ -108,45 +113,12 @@ def composite_kernels(dtype: type, channels: int, median: bool = False) -> Simpl
         # outputs, accumulated
         adj_records: wp.array2d(dtype=real),
     ):
-        tile, x, y = pixel_of(wp.tid(), grid)
-        if x >= image.shape[2] or y >= image.shape[1]:
-            return
-        v = features()
-        rest = real(0.0)
-        if adj_transmittance.shape[0] > 0:
-            rest = adj_transmittance[y, x] * transmittance[y, x]
-        for c in range(wp.static(channels)):
-            v[c] = adj_image[c, y, x]
-            rest += v[c] * image[c, y, x]
-        t = real(1.0)
-        for k in range(starts[tile], starts[tile + 1]):
-            splat = pairs[k]
-            dx = real(x) - records[splat, 0]
-            dy = real(y) - records[splat, 1]
-            if inside(records, splat, dx, dy):
-                bare = bare_alpha(records, splat, dx, dy)
-                alpha = wp.min(bare, alpha_max)
-                if alpha >= alpha_min:
-                    weight = t * alpha
-                    if t - weight <= transmittance_min:
-                        break
-                    vc = real(0.0)
-                    for c in range(wp.static(channels)):
-                        vc += v[c] * records[splat, wp.static(RECORD) + c]
-                    rest -= weight * vc
-                    if splat < active_count:
-                        for c in range(wp.static(channels)):
-                            wp.atomic_add(adj_records, splat, wp.static(GRADIENT) + c, weight * v[c])
-                        if bare < alpha_max:
-                            e = alpha * (t * vc - rest / (real(1.0) - alpha))
-                            a, b, c2 = records[splat, 2], records[splat, 3], records[splat, 4]
-                            wp.atomic_add(adj_records, splat, 0, e * (a * dx + b * dy))
-                            wp.atomic_add(adj_records, splat, 1, e * (b * dx + c2 * dy))
-                            wp.atomic_add(adj_records, splat, 2, real(-0.5) * e * dx * dx)
-                            wp.atomic_add(adj_records, splat, 3, -e * dx * dy)
-                            wp.atomic_add(adj_records, splat, 4, real(-0.5) * e * dy * dy)
-                            wp.atomic_add(adj_records, splat, 5, e)
-                    t -= weight
+        tile, thread = wp.tid()
+        width, height = transmittance.shape[1], transmittance.shape[0]
+        composite_pixel_adjoint(
+            starts, pairs, records, active_count, grid, width, height, image, transmittance, adj_image,
+            adj_transmittance, adj_records, tile, thread,
+        )  # fmt: skip
 
     @wp.kernel(module="unique", enable_backward=False)
     def visibility_kernel(
@@ -160,23 +132,7 @@ def composite_kernels(dtype: type, channels: int, median: bool = False) -> Simpl
         # outputs, accumulated
         sums: wp.array2d(dtype=real),  # of alpha and of T alpha, over the pixels
     ):
-        tile, x, y = pixel_of(wp.tid(), grid)
-        if x >= width or y >= height:
-            return
-        t = real(1.0)
-        for k in range(starts[tile], starts[tile + 1]):
-            splat = pairs[k]
-            dx = real(x) - records[splat, 0]
-            dy = real(y) - records[splat, 1]
-            if inside(records, splat, dx, dy):
-                alpha = wp.min(bare_alpha(records, splat, dx, dy), alpha_max)
-                if alpha >= alpha_min:
-                    wp.atomic_add(sums, splat, 0, alpha)
-                    weight = t * alpha
-                    if t - weight > transmittance_min:
-                        wp.atomic_add(sums, splat, 1, weight)
-                        t -= weight
-                    else:
-                        t = real(0.0)  # stopped
+        tile, thread = wp.tid()
+        add_visibility(starts, pairs, records, grid, width, height, sums, tile, thread)
 
     return SimpleNamespace(forward=composite_kernel, adjoint=composite_adjoint_kernel, visibility=visibility_kernel)

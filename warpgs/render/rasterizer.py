@@ -72,7 +72,7 @@ class Rasterizer:
             dtype: wp.float32, or wp.float64 for gradient checks.
             executor: On the CPU, runs bands of tiles at the same time.
             bands: Into how many bands of equal work the tiles are cut.
-            portable: Use the one-thread-per-pixel kernels on the CPU too, to test them without a GPU.
+            portable: Use the kernels of CUDA on the CPU too, to test them without a GPU.
             median_depth: Fill ``median_splats``.
         """
         check_channels(channels, features)
@@ -83,6 +83,8 @@ class Rasterizer:
         self.channels, self.features = tuple(channels), features
         self.channel_count = channel_count = len(channels) + features
         self._strips = self.device.is_cpu and not portable
+        if self.device.is_cpu and portable and not wp.config.enable_cpu_blocks:
+            refuse("portable", "wp.config.enable_cpu_blocks", False, "set it: these kernels need blocks of threads")
         self._executor, self._bands = executor, bands
         composite = composite_cpu if self._strips else composite_cuda
         self._kernels = composite.composite_kernels(dtype, channel_count, median_depth)
@@ -266,8 +268,7 @@ class Rasterizer:
             self._launch(self._kernels.reduce_visibility, 1, inputs)
         else:
             sums.zero_()
-            threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
-            self._launch(self._kernels.visibility, threads, [*lists, self._grid, self.width, self.height, sums])
+            self._launch_blocks(self._kernels.visibility, [*lists, self._grid, self.width, self.height, sums])
 
     def _composite(self) -> None:
         bins = self._bins
@@ -279,8 +280,7 @@ class Rasterizer:
             fixed += [self._background, b.image, b.transmittance]
             self._for_bands(self._kernels.forward, lambda first: [*fixed, first, *outputs])
         else:
-            threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
-            self._launch(self._kernels.forward, threads, [*lists, self._grid, self._background, *outputs])
+            self._launch_blocks(self._kernels.forward, [*lists, self._grid, self._background, *outputs])
 
     def _composite_adjoint(
         self, adj_image: wp.array3d, active_count: int, adj_transmittance: wp.array2d | None = None
@@ -299,8 +299,7 @@ class Rasterizer:
             self._launch(self._kernels.reduce, 1, inputs)
         else:
             self.adj_records.zero_()
-            threads = bins.tile_count * self._grid.tile_width * self._grid.tile_height
-            self._launch(self._kernels.adjoint, threads, [*lists, self._grid, *pixels, self.adj_records])
+            self._launch_blocks(self._kernels.adjoint, [*lists, self._grid, *pixels, self.adj_records])
 
     def _size_pair_gradients(self) -> None:
         if self._strips and self._adj_pairs.shape[0] < self._bins.capacity:
@@ -308,6 +307,12 @@ class Rasterizer:
 
     def _launch(self, kernel: wp.Kernel, dim: int, arguments: list) -> None:
         wp.launch(kernel, dim, arguments, device=self.device, record_tape=False)
+
+    def _launch_blocks(self, kernel: wp.Kernel, arguments: list) -> None:
+        """One block of threads per tile."""
+        threads = composite_cuda.THREADS
+        dim = (self._bins.tile_count, threads)
+        wp.launch(kernel, dim, arguments, device=self.device, block_dim=threads, record_tape=False)
 
     def _for_bands(self, kernel: wp.Kernel, arguments: Callable[[int], list]) -> None:
         """Launch ``kernel`` over all tiles, in bands of about equal numbers of pairs."""
