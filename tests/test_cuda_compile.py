@@ -8,6 +8,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,15 @@ import warp as wp
 import scenes
 import usd_export
 import warpgs
+from warpgs.render import composite_cuda
 from warpgs.render.channels import CHANNELS, COLOR_MASK
+from warpgs.render.composite_cuda_native import SHARED_BYTES
 
 ARCHITECTURES = (75, 86, 90)
 FACTORY_ARGUMENTS = {
     ("dtype",): [(wp.float32,)],
-    # color, color and mask, all that can be drawn
-    ("dtype", "channels", "median"): [(wp.float32, 3, False), (wp.float32, 4, False), (wp.float32, 32, True)],
+    # color, color and mask, both shares of the mask, and more, up to all that can be drawn
+    ("dtype", "channels", "median"): [(wp.float32, n, n == 32) for n in (3, 4, 5, 6, 16, 32)],
     ("dtype", "width"): [(wp.float32, 10)],
     ("dtype", "channels"): [(wp.float32, 3), (wp.float32, 4), (wp.float32, 32)],
     ("dtype", "channels", "features"): [(wp.float32, COLOR_MASK, 0), (wp.float32, CHANNELS, 23)],
@@ -130,3 +133,37 @@ def test_every_kernel_compiles_to_ptx(architecture, everything, tmp_path):
     assert f".target sm_{architecture}" in ptx
     missing = [key for key in everything.kernels if f".entry {key}_" not in ptx]
     assert not missing
+
+
+def ptx_of(kernel: wp.Kernel, folder: Path) -> str:
+    """As it is built for use: fully optimized, in blocks of threads."""
+    kernel.module.options["block_dim"] = composite_cuda.THREADS
+    [path] = wp.compile_aot_module(kernel.module, arch=86, use_ptx=True, module_dir=folder)
+    return path.read_text()
+
+
+def shared_bytes(ptx: str) -> int:
+    """Of the batch of splats, not of Warp's own."""
+    [size] = re.findall(r"\.shared [^\n]*6shared\[(\d+)\]", ptx)
+    return int(size)
+
+
+GROUPS = {3: [16], 4: [16], 5: [16], 6: [16], 16: [16, 8], 32: [32, 8]}
+"""How many of the 6 + channels numbers are summed over a warp at once."""
+ROUNDS = {0: 0, 2: 1 + 4, 8: 7 + 2, 16: 15 + 1, 32: 31}
+"""Shuffles of a group: all but one to tell its numbers apart, then one each time threads are left with the same."""
+
+
+@pytest.mark.parametrize("channels", GROUPS)
+def test_compositing_shares_batches_and_sums_over_warps_before_atomics(channels, tmp_path):
+    """Nothing is indexed in local memory; whether registers spill only ptxas knows, which is not at hand."""
+    kernels = composite_cuda.composite_kernels(wp.float32, channels)
+    for name, groups in {"forward": [], "adjoint": GROUPS[channels], "visibility": [2]}.items():
+        ptx = ptx_of(getattr(kernels, name), tmp_path / name)
+        assert 0 < shared_bytes(ptx) <= SHARED_BYTES
+        assert not re.search(r"\.local\b", ptx)
+        assert len(re.findall(r"\bbar(?:rier)?\.(?:sync|red)", ptx)) == 2
+        bodies = ptx.count("ex2.approx.ftz.f32")  # the compiler may unroll the loop over a batch
+        assert 1 <= bodies <= 5
+        assert ptx.count("shfl.sync.bfly") == bodies * sum(ROUNDS[size] for size in groups)
+        assert len(re.findall(r"(?:atom|red)\.global\.add\.f32", ptx)) == bodies * len(groups)

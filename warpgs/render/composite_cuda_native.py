@@ -2,8 +2,8 @@
 
 The same text compiles for the CPU, where Warp runs a block as cooperative fibers: only the few operations by which
 threads meet are written twice. All of these stand in control flow that is uniform, over the block for ``barrier`` and
-``any_thread`` and over the warp for ``any_lane`` and ``shuffle_xor``: threads outside the picture or saturated take part
-with nothing to add.
+``any_thread`` and over the warp for ``any_lane`` and ``shuffle_xor``: threads outside the picture or saturated take
+part with nothing to add.
 """
 
 import warp as wp
@@ -75,8 +75,9 @@ const int begin = starts.data[tile], end = starts.data[tile + 1];
 auto fetch = [&](int base, int count) {
     for (int i = thread; i < count * WANTED; i += THREADS) {
         const int j = i / WANTED, k = i - j * WANTED, word = k < 6 ? k : k - 6 + RECORD;
-        const Real factor = word == 2 || word == 4 ? (Real)-0.5 * LOG2E : word == 3 ? -LOG2E : (Real)1;
-        shared.rows[j * ROW + k] = factor * records.data[(size_t)pairs.data[base + j] * STRIDE + word];
+        const Real value = records.data[(size_t)pairs.data[base + j] * STRIDE + word];
+        const Real scaled = (Real)-0.5 * LOG2E * value, folded = k == 3 ? (Real)2 * scaled : scaled;
+        shared.rows[j * ROW + k] = (unsigned)(k - 2) < 3u ? folded : value;
     }
     if (thread < count) shared.splats[thread] = pairs.data[base + thread];
 };
@@ -140,12 +141,15 @@ BACKWARD = """
 Real t = (Real)1, rest = (Real)0, upstream[CHANNELS];
 bool live = in_picture;
 #pragma unroll
-for (int c = 0; c < CHANNELS; c++) {
-    upstream[c] = in_picture ? image_gradient.data[c * plane + pixel] : (Real)0;
-    if (in_picture) rest += upstream[c] * image.data[c * plane + pixel];
+for (int c = 0; c < CHANNELS; c++) upstream[c] = (Real)0;
+if (in_picture) {
+    #pragma unroll
+    for (int c = 0; c < CHANNELS; c++) {
+        upstream[c] = image_gradient.data[c * plane + pixel];
+        rest += upstream[c] * image.data[c * plane + pixel];
+    }
+    if (transmittance_gradient.shape[0] > 0) rest += transmittance_gradient.data[pixel] * transmittance.data[pixel];
 }
-if (in_picture && transmittance_gradient.shape[0] > 0)
-    rest += transmittance_gradient.data[pixel] * transmittance.data[pixel];
 """ + _BATCHES.replace("$WANTS_MORE", "live").replace(
     "$VISIT",
     """
