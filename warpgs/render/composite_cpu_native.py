@@ -93,8 +93,8 @@ auto box_of = [&](const Real* g, const Box& area) -> Box {
     };
 };
 
-// Visits the blocks of a splat's box: block, offsets from the center, opacity times the Gaussian.
-auto over_blocks = [&](const Real* g, const Box& box, auto visit) {
+// Visits the blocks of a splat's box (block, x from the center, opacity times the Gaussian) and the end of each row.
+auto over_blocks = [&](const Real* g, const Box& box, auto visit, auto end_row) {
     const Real8 xx = (Real8)((Real)-0.5 * LOG2E * g[2]), xy = (Real8)(-LOG2E * g[3]);
     const Real8 yy = (Real8)((Real)-0.5 * LOG2E * g[4]), log_opacity = (Real8)g[5];
     for (int row = box.ya; row <= box.yb; row++) {
@@ -104,10 +104,12 @@ auto over_blocks = [&](const Real* g, const Box& box, auto visit) {
 #pragma clang loop unroll(disable)  // rows are two or three blocks long
         for (int column = box.xa; column <= box.xb; column++, x += (Real)4) {
             const Real8 dx = x - g[0];
-            visit(row * COLUMNS + column, dx, dy, exp2((xx * dx + linear) * dx + constant));
+            visit(row * COLUMNS + column, dx, exp2((xx * dx + linear) * dx + constant));
         }
+        end_row(dy);
     }
 };
+auto no_end = [](Real8) {};
 
 // Light goes through a splat, T is what is left of it. A pixel that the splat would bring under T_MIN stops before it.
 struct Passage { Real8 alpha, weight; Bits8 live; };  // alpha is 0 below the threshold, weight where a pixel stopped
@@ -228,12 +230,12 @@ while (k < end && !saturated()) {
         for (int i = 0; i < BLOCKS; i++) static_blocks[i] = blocks[i];
     }
     if (pair < 0 && split)
-        over_blocks(g, box, [&](int i, Real8 dx, Real8 dy, Real8 bare) {
+        over_blocks(g, box, [&](int i, Real8, Real8 bare) {
             blend(blocks[i], bare, feature, splat);
             blend(static_blocks[i], bare, feature, splat);
-        });
+        }, no_end);
     else
-        over_blocks(g, box, [&](int i, Real8 dx, Real8 dy, Real8 bare) { blend(blocks[i], bare, feature, splat); });
+        over_blocks(g, box, [&](int i, Real8, Real8 bare) { blend(blocks[i], bare, feature, splat); }, no_end);
 }
 
 for (int row = tile_area.ya; row <= tile_area.yb; row++)
@@ -298,9 +300,10 @@ while (k <= last && !saturated()) {
     const bool active = pair >= 0 && pairs.data[pair] < active_count;
     Real8 adj_feature[CHANNELS];
     for (int c = 0; c < CHANNELS; c++) adj_feature[c] = zero;
-    // moments of (alpha dL/dalpha) over the pixels of the splat
+    // moments of (alpha dL/dalpha) over the pixels of a row of blocks and of the splat
+    Real8 row0 = zero, row_x = zero;
     Real8 m0 = zero, mx = zero, my = zero, mxx = zero, mxy = zero, myy = zero;
-    over_blocks(g, box_of(g, area), [&](int i, Real8 dx, Real8 dy, Real8 bare) {
+    over_blocks(g, box_of(g, area), [&](int i, Real8 dx, Real8 bare) {
         Block& block = blocks[i];
         const Real8 t = block.T;
         const Passage p = pass(block.T, bare);
@@ -312,8 +315,12 @@ while (k <= last && !saturated()) {
         const Real8 adj_alpha = t * vc - rest / ((Real)1 - p.alpha);
         const Real8 e = masked(p.alpha * adj_alpha, p.live & (bare < ALPHA_MAX));
         for (int c = 0; c < CHANNELS; c++) adj_feature[c] += p.weight * block.V[c];
-        const Real8 ex = e * dx, ey = e * dy;
-        m0 += e; mx += ex; my += ey; mxx += ex * dx; mxy += ex * dy; myy += ey * dy;
+        const Real8 ex = e * dx;
+        row0 += e; row_x += ex; mxx += ex * dx;
+    }, [&](Real8 dy) {
+        const Real8 row_y = row0 * dy;
+        m0 += row0; mx += row_x; my += row_y; mxy += row_x * dy; myy += row_y * dy;
+        row0 = row_x = zero;
     });
     if (!active) continue;
     Real* adj = pair_gradients.data + (size_t)pair * (GRADIENT + CHANNELS);
@@ -342,12 +349,12 @@ while (k < end) {
     const Real* g = next.g;
     const int pair = next.pair;
     Real8 alphas = zero, weights = zero;
-    over_blocks(g, box_of(g, area), [&](int i, Real8 dx, Real8 dy, Real8 bare) {
+    over_blocks(g, box_of(g, area), [&](int i, Real8, Real8 bare) {
         const Bits8 in_picture = blocks[i].T != 0;
         const Passage p = pass(blocks[i].T, bare);
         alphas += masked(p.alpha, in_picture);
         weights += p.weight;
-    });
+    }, no_end);
     if (pair < 0) continue;
     pair_sums.data[(size_t)pair * 2] = sum(alphas);
     pair_sums.data[(size_t)pair * 2 + 1] = sum(weights);
