@@ -19,12 +19,24 @@ from scenes.synthetic import (
     thin,
     tumble,
 )
+from scenes.transforms import TransformsScene
 from warpgs.checks import refuse, sentence
 from warpgs.types import Scene
 
-__all__ = ["BUILT_IN", "READERS", "PanopticScene", "SyntheticOptions", "SyntheticScene", "open_scene"]
+__all__ = [
+    "BUILT_IN",
+    "READERS",
+    "PanopticScene",
+    "SyntheticOptions",
+    "SyntheticScene",
+    "TransformsScene",
+    "open_scene",
+]
 
-READERS: dict[str, type[PanopticScene]] = {"panoptic": PanopticScene}
+READERS: dict[str, type[PanopticScene] | type[TransformsScene]] = {
+    "panoptic": PanopticScene,
+    "transforms": TransformsScene,
+}
 """Readable layouts by name; ``recognizes(root)`` picks one. The first line of each docstring describes the layout."""
 
 BUILT_IN: dict[str, Callable[[SyntheticOptions], SyntheticScene]] = {

@@ -13,18 +13,16 @@ is our convention, so K is read unchanged.
 
 from __future__ import annotations
 
-import json
-import os
 import zipfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from scenes.fields import camera_name, inside, read_object
+from scenes.pictures import check_picture_file, decode_all, read_image, read_mask
 from warpgs.checks import check_camera, check_masks_not_empty, check_point_cloud, check_timesteps, refuse, sentence
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
@@ -32,10 +30,6 @@ META_FILES: dict[Split, str] = {"train": "train_meta.json", "test": "test_meta.j
 WORLD_FROM_SOURCE = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """Right-handed y down to right-handed z up: x stays, z becomes y, -y becomes z."""
 FPS = 30.0
-DECODERS = min(4, os.cpu_count() or 1)
-"""Threads that decode the pictures of one timestep."""
-END_MARKERS = (b"\xff\xd9", b"IEND")
-"""What the last bytes of a whole JPEG or PNG hold."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +76,14 @@ class PanopticScene(Scene):
 
     def frame(self, timestep: int, split: Split = "train") -> Frame:
         cameras = self.cameras(split, timestep)
-        images = _decode_all(_read_image, self._image_paths(split, timestep), cameras)
+        images = decode_all(read_image, self._image_paths(split, timestep), cameras)
         masks = self._mask_paths(split, timestep)
         return Frame(
             timestep=timestep,
             time_s=timestep / FPS,
             cameras=cameras,
             images=images,
-            masks=None if masks is None else _decode_all(_read_mask, masks, cameras),
+            masks=None if masks is None else decode_all(read_mask, masks, cameras),
         )
 
     def point_cloud(self) -> PointCloud | None:
@@ -115,7 +109,7 @@ class PanopticScene(Scene):
                 for camera in meta.cameras(timestep):
                     check_camera(f"{meta.path}: timestep {timestep}, camera {camera.name}", camera)
                 for path, camera in self._picture_paths(split, timestep):
-                    _check_picture_file(path, camera)
+                    check_picture_file(path, camera)
             if meta is not None and len(timesteps):
                 check_masks_not_empty(self.root / "seg", self.frame(timesteps[0], split))
 
@@ -200,12 +194,7 @@ def _check_matrices(what: str, intrinsics: np.ndarray, camera_from_source: np.nd
 
 def _read_meta(path: Path) -> _Meta:
     """Parse a calibration file and check its fields and counts."""
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(sentence(path, "valid JSON", error, "copy or export the file again")) from error
-    if not isinstance(fields, dict):
-        refuse(path, "a JSON object", type(fields).__name__, "copy or export the file again")
+    fields = read_object(path)
     missing = [key for key in ("w", "h", "k", "w2c", "fn", "cam_id") if key not in fields]
     if missing:
         refuse(path, "the fields w, h, k, w2c, fn, cam_id", "none named " + ", ".join(missing), "export the file again")
@@ -219,8 +208,8 @@ def _read_meta(path: Path) -> _Meta:
         height=fields["h"],
         intrinsics=_matrices(path, "k", fields["k"], (3, 3)),
         camera_from_source=_matrices(path, "w2c", fields["w2c"], (4, 4)),
-        file_names=tuple(tuple(_inside(path, name) for name in row) for row in fields["fn"]),
-        camera_names=tuple(tuple(_camera_name(path, name) for name in row) for row in fields["cam_id"]),
+        file_names=tuple(tuple(inside(f"{path}: fn", name, "ims/") for name in row) for row in fields["fn"]),
+        camera_names=tuple(tuple(camera_name(f"{path}: cam_id", name) for name in row) for row in fields["cam_id"]),
     )
 
 
@@ -256,83 +245,6 @@ def _matrices(path: Path, key: str, rows: list, shape: tuple[int, int]) -> tuple
             refuse(f"{path}: {key}, timestep {t}", rule, f"shape {list(stack.shape)}", "export the file again")
         stacks.append(stack)
     return tuple(stacks)
-
-
-def _inside(path: Path, name: object) -> str:
-    """A picture's name, refused where it would leave the folder."""
-    if not isinstance(name, str) or not name:
-        refuse(f"{path}: fn", "a relative path such as 1/000000.jpg", repr(name), "export the file again")
-    pure = PurePosixPath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0]:
-        refuse(f"{path}: fn", "a path inside the folder ims/", repr(name), "put the pictures into ims/")
-    return str(pure)
-
-
-def _camera_name(path: Path, name: object) -> str:
-    """A camera's id; outputs are named after it, so it must be a plain file name."""
-    if isinstance(name, bool) or not isinstance(name, (int, str)) or str(name) in ("", ".", ".."):
-        refuse(f"{path}: cam_id", "whole numbers or names", repr(name), "rename the camera")
-    if any(mark in str(name) for mark in "/\\:\0"):
-        refuse(f"{path}: cam_id", "names without / \\ or :", repr(name), "rename the camera")
-    return str(name)
-
-
-def _decode_all(
-    read: Callable[[Path, Camera], np.ndarray], paths: list[Path], cameras: tuple[Camera, ...]
-) -> tuple[np.ndarray, ...]:
-    with ThreadPoolExecutor(DECODERS) as pool:
-        return tuple(pool.map(read, paths, cameras))
-
-
-def _open_picture(path: Path, camera: Camera) -> Image.Image:
-    """Open a picture, its header read and its size checked."""
-    try:
-        picture = Image.open(path)
-    except FileNotFoundError as error:
-        got = "no such file"
-        raise FileNotFoundError(sentence(path, "a picture", got, "copy it or drop its entry from the JSON")) from error
-    except UnidentifiedImageError as error:
-        raise OSError(sentence(path, "a JPEG or PNG picture", "something else", "copy the file again")) from error
-    if picture.size != (camera.width, camera.height):
-        picture.close()
-        rule, got = f"{camera.width}x{camera.height} pixels", f"{picture.size[0]}x{picture.size[1]}"
-        refuse(path, rule, got, "re-export the picture at the size its calibration names")
-    return picture
-
-
-def _pixels(path: Path, camera: Camera, mode: str | None) -> np.ndarray:
-    """Decode a picture, converted to ``mode`` where given."""
-    with _open_picture(path, camera) as picture:
-        try:
-            return np.array(picture.convert(mode) if mode else picture)
-        except (OSError, SyntaxError) as error:
-            raise OSError(sentence(path, "a whole picture", error, "copy the file again")) from error
-
-
-def _read_image(path: Path, camera: Camera) -> np.ndarray:
-    return _pixels(path, camera, "RGB")
-
-
-def _read_mask(path: Path, camera: Camera) -> np.ndarray:
-    """A mask as 0..255, whichever of the layout's three storages it has."""
-    stored = _pixels(path, camera, None)
-    if stored.dtype == np.bool_:
-        return stored.astype(np.uint8) * np.uint8(255)
-    if stored.ndim == 3:
-        stored = _pixels(path, camera, "L")
-    if stored.dtype != np.uint8:
-        raise TypeError(sentence(path, "a mask of 1 or 8 bits", stored.dtype, "store it as 0/255"))
-    return stored * np.uint8(255) if stored.max(initial=0) <= 1 else stored
-
-
-def _check_picture_file(path: Path, camera: Camera) -> None:
-    """Header, size and end marker; a file that ends otherwise is decoded to find out whether it is whole."""
-    _open_picture(path, camera).close()
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 64))
-        tail = file.read()
-    if not any(marker in tail for marker in END_MARKERS):
-        _pixels(path, camera, None)
 
 
 def _read_cloud(path: Path) -> PointCloud:

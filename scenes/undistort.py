@@ -80,7 +80,7 @@ class Undistortion:
             ValueError: a principal point outside the picture, or a lens that folds over inside it.
         """
         scale = np.ones(2)
-        # Both axes together, then each as far as it goes alone. Edges are sampled, so each step leaves the next a margin.
+        # Both axes together, then each as far as it goes alone. Edges are sampled: each step leaves the next a margin.
         for axes, margin_px in (([True, True], 0.02), ([True, False], 0.01), ([False, True], 0.0)):
             scale = self._grow(scale, np.array(axes), margin_px)
         intrinsics = np.diag([1.0 / scale[0], 1.0 / scale[1], 1.0]) @ self.taken.intrinsics

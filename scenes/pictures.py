@@ -1,0 +1,104 @@
+"""Pictures and masks on disk: sizes, whole files, pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from warpgs.checks import refuse, sentence
+from warpgs.types import Camera
+
+DECODERS = min(4, os.cpu_count() or 1)
+"""Threads that decode the pictures of one timestep."""
+END_MARKERS = (b"\xff\xd9", b"IEND")
+"""What the last bytes of a whole JPEG or PNG hold."""
+DEEP = ("I", "F")
+"""First letters of Pillow's modes of more than 8 bits."""
+_Taken = TypeVar("_Taken")
+
+
+def decode_all(
+    read: Callable[[Path, _Taken], np.ndarray], paths: Sequence[Path], taken: Sequence[_Taken]
+) -> tuple[np.ndarray, ...]:
+    """Read the pictures of one timestep side by side; ``taken`` says how each of them was taken."""
+    with ThreadPoolExecutor(DECODERS) as pool:
+        return tuple(pool.map(read, paths, taken))
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height [px] that a picture's header states."""
+    with _open(path) as picture:
+        return picture.size
+
+
+def _open(path: Path) -> Image.Image:
+    """Open a picture; its header is read, its pixels are not."""
+    try:
+        return Image.open(path)
+    except FileNotFoundError as error:
+        got = "no such file"
+        raise FileNotFoundError(sentence(path, "a picture", got, "copy it or drop its entry from the JSON")) from error
+    except (UnidentifiedImageError, ValueError) as error:
+        raise OSError(sentence(path, "a JPEG or PNG picture", "something else", "copy the file again")) from error
+    except Image.DecompressionBombError as error:
+        raise OSError(
+            sentence(path, "a picture", "a header that announces too many pixels", "copy it again")
+        ) from error
+
+
+def _open_picture(path: Path, camera: Camera) -> Image.Image:
+    """Open a picture and check its size."""
+    picture = _open(path)
+    if picture.size != (camera.width, camera.height):
+        picture.close()
+        rule, got = f"{camera.width}x{camera.height} pixels", f"{picture.size[0]}x{picture.size[1]}"
+        refuse(path, rule, got, "re-export the picture at the size its calibration names")
+    return picture
+
+
+def _pixels(path: Path, camera: Camera, mode: str | None) -> np.ndarray:
+    """Decode a picture, converted to ``mode`` where given."""
+    with _open_picture(path, camera) as picture:
+        try:
+            return np.array(picture.convert(mode) if mode else picture)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise OSError(sentence(path, "a whole picture", error, "copy the file again")) from error
+
+
+def read_image(path: Path, camera: Camera) -> np.ndarray:
+    """A picture as RGB, uint8, shape [height, width, 3]."""
+    with _open_picture(path, camera) as picture:
+        mode, has_alpha = picture.mode, picture.has_transparency_data
+    if mode.startswith(DEEP):
+        refuse(path, "8 bits per channel", f"Pillow's mode {mode}", "convert the picture to 8 bits")
+    if has_alpha and (_pixels(path, camera, "RGBA")[..., 3] < 255).any():
+        refuse(path, "an opaque picture", "transparent pixels", "put it over a color; what was opaque can be its mask")
+    return _pixels(path, camera, "RGB")
+
+
+def read_mask(path: Path, camera: Camera) -> np.ndarray:
+    """A mask as 0..255, whichever of the layout's three storages it has."""
+    stored = _pixels(path, camera, None)
+    if stored.dtype == np.bool_:
+        return stored.astype(np.uint8) * np.uint8(255)
+    if stored.ndim == 3:
+        stored = _pixels(path, camera, "L")
+    if stored.dtype != np.uint8:
+        raise TypeError(sentence(path, "a mask of 1 or 8 bits", stored.dtype, "store it as 0/255"))
+    return stored * np.uint8(255) if stored.max(initial=0) <= 1 else stored
+
+
+def check_picture_file(path: Path, camera: Camera) -> None:
+    """Header, size and end marker; a file that ends otherwise is decoded to find out whether it is whole."""
+    _open_picture(path, camera).close()
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64))
+        tail = file.read()
+    if not any(marker in tail for marker in END_MARKERS):
+        _pixels(path, camera, None)
