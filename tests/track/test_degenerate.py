@@ -35,9 +35,10 @@ def finish(recording: Recording, config: TrackConfig = QUICK, **options) -> list
     return states
 
 
-def test_track_without_masks_moves_everything(recording):
+def test_track_without_masks_moves_everything_and_says_so_where_motion_does_not_tell(recording, caplog):
     unmasked = recording.with_masks(None)
     states = finish(replace(unmasked, cloud=replace(recording.cloud, foreground=None)))
+    assert "everything is tracked as if it moved" in caplog.text
     assert len(states) == 3 and (states[0].gaussians.foreground >= 0.5).all()
     assert (states[1].gaussians.means != states[0].gaussians.means).any(axis=1).mean() > 0.99
 

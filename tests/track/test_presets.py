@@ -72,6 +72,7 @@ PROTOCOL = {
     # whole pictures and the scene's own cloud
     "image_scale": 1.0,
     "use_cloud": True,
+    "motion_masks": True,
 }
 """Setting to published value, with the statement it comes from."""
 

@@ -73,7 +73,7 @@ def _describe(scene: Scene) -> tuple[dict[str, str], list[str]]:
     missing = [] if test else ["held-out cameras (evaluate will compare training pictures)"]
     if frame.masks is None:
         rows["masks"] = "none"
-        missing.append("masks (moving and static are harder to tell apart)")
+        missing.append("masks (made from what moves, where cameras stand still)")
     else:
         share = sum(float(mask.mean()) for mask in frame.masks) / (255.0 * len(frame.masks))
         rows["masks"] = f"{100.0 * share:.1f} % of the pixels at timestep 0 are foreground"

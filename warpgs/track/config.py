@@ -154,6 +154,8 @@ class TrackConfig:
     """Pictures are resampled by this factor before they are fitted. The frame and unit of the results stay."""
     use_cloud: bool = True
     """Start from the scene's point cloud where it has one. It shows timestep 0: a later start does without."""
+    motion_masks: bool = True
+    """Where a scene has no masks and its cameras stand still, make them from what moves over the whole recording."""
     reconstruct: ReconstructConfig = field(default_factory=ReconstructConfig)
     """The first timestep."""
     follow: FollowConfig = field(default_factory=FollowConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from warpgs.checks import check_frame, check_masks_not_empty, refuse
 from warpgs.devices import RECORDING, make_executor, pick_device
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.fit import Progress, reconstruct
+from warpgs.reconstruct.motion import MotionMasks
 from warpgs.reconstruct.objective import Objective, scene_radius
 from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
 from warpgs.run import Run
@@ -21,6 +23,8 @@ from warpgs.track.config import FollowConfig, TrackConfig
 from warpgs.track.predict import Poses
 from warpgs.track.tracker import Tracker
 from warpgs.types import Frame, Gaussians, Scene
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +70,7 @@ def track(
     device = pick_device(config.device)
     engine = _Engine(config, device, make_executor(device, config.threads), scene_radius(scene.cameras("train")))
     tracker = None
-    for frame in _frames(scene, wanted[done:]):
+    for frame in engine.with_masks(scene, _frames(scene, wanted[done:])):
         begin = time.perf_counter()
         check_frame(f"{scene.name}: timestep {frame.timestep}", frame)
         if frame.timestep == wanted[0]:
@@ -112,6 +116,22 @@ class _Engine:
     device: wp.Device
     executor: Executor | None
     radius: float
+
+    def with_masks(self, scene: Scene, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """``frames``; where they have no masks, with those of what moves."""
+        motion = None
+        learned = not self.config.motion_masks
+        over = map if self.executor is None else self.executor.map
+        for frame in frames:
+            if frame.masks is None and not learned:
+                motion, learned = MotionMasks.learn(scene, over, device=self.device), True
+                if motion is None:
+                    _log.warning(
+                        "%s: no masks, and motion does not tell what is foreground; everything is tracked as if it "
+                        "moved, which is slow and less accurate",
+                        scene.name,
+                    )
+            yield frame if motion is None or frame.masks is not None else motion.add_to(frame, over)
 
     def objective(self, stage: ReconstructConfig | FollowConfig, corrections: tuple | None = None) -> Objective:
         return Objective(
