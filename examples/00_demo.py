@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from scenes import BUILT_IN, SyntheticOptions
 from usd_export import export_usd
-from warpgs.evaluate import Report, evaluate
+from warpgs.evaluate import Report, evaluate, table
 from warpgs.render import Renderer
 from warpgs.run import Run
 from warpgs.track import PRESETS, TrackConfig, track
@@ -52,7 +52,7 @@ def main(demo: Demo) -> None:
     paths = draw(scene, tracks, renderer, demo.output)
     paths["USD"] = export_usd(tracks, demo.output / f"{demo.scene}.usdc", overwrite=True)
     (demo.output / "report.json").write_text(report.to_json(), encoding="utf-8")
-    print(report.table())
+    print(table(report))
     print("\n".join(f"{name:>12}: {path}" for name, path in paths.items()))
     print(f"{time.perf_counter() - start:.0f} s in all")
     check(report, paths, demo.quick)

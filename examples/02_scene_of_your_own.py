@@ -12,7 +12,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from scenes.synthetic import Pattern, SyntheticOptions, SyntheticScene, Texture, ball, box
-from warpgs.evaluate.trajectories import SURVIVAL_M, THRESHOLDS_M, TrackScore, errors_in_space, score
+from warpgs.evaluate.scores import SURVIVAL_M, THRESHOLDS_M, TrackScore, score
+from warpgs.evaluate.trajectories import errors_in_space
 from warpgs.types import GroundTruth, Tracks
 
 TIMESTEPS = 8

@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluate.test_trajectories import make_tracks
 from warpgs.checks import check_camera
-from warpgs.evaluate.trajectories import project
+from warpgs.query.geometry import project
 from warpgs.types import Camera
 from warpgs.view import foreground_center, look_at, orbit
 

@@ -27,6 +27,8 @@ class Evaluate:
     """Also write all figures to this file."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
     """Where the scene is now, if it moved since it was tracked."""
+    per_timestep: Flag = False
+    """Also print a line for each timestep."""
     image_scale: float = 1.0
     """Compare pictures of this size relative to the source's, 0..1."""
     device: str = "auto"
@@ -41,7 +43,7 @@ class Evaluate:
 
 def evaluate_run(arguments: Evaluate) -> None:
     from warpgs.checks import check_absent
-    from warpgs.evaluate import evaluate
+    from warpgs.evaluate import evaluate, table
     from warpgs.files import whole_file
     from warpgs.render import Renderer
 
@@ -55,7 +57,7 @@ def evaluate_run(arguments: Evaluate) -> None:
         )
     if len(run.completed) < len(run.timesteps):
         print(f"{len(run.completed)} of {len(run.timesteps)} timesteps are tracked so far.")
-    print(report.table())
+    print(table(report, per_timestep=arguments.per_timestep))
     if arguments.json is not None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(arguments.json) as temporary:

@@ -27,15 +27,18 @@ def psnr(image: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -
         Infinity where both are equal, NaN where the mask is empty.
     """
     image, truth, weights = _checked(image, truth, mask)
-    error = ((image - truth) ** 2).mean(axis=2)
-    mean_error = _weighted_mean(error, weights)
-    return float("inf") if mean_error == 0.0 else float(-10.0 * np.log10(mean_error))
+    return decibels(weighted_mean(((image - truth) ** 2).mean(axis=2), weights))
 
 
 def ssim(image: np.ndarray, truth: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Mean structural similarity; see ``psnr`` for the arguments."""
     image, truth, weights = _checked(image, truth, mask)
-    return _weighted_mean(ssim_map(image, truth).mean(axis=2), weights)
+    return weighted_mean(ssim_map(image, truth).mean(axis=2), weights)
+
+
+def decibels(mean_squared_error: float) -> float:
+    """PSNR [dB] of a mean squared error for a peak of 1; infinite for zero."""
+    return float("inf") if mean_squared_error == 0.0 else float(-10.0 * np.log10(mean_squared_error))
 
 
 def ssim_map(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -63,7 +66,8 @@ def _blur(picture: np.ndarray) -> np.ndarray:
     return convolve1d(rows, _window(), axis=1, mode="constant")
 
 
-def _weighted_mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+def weighted_mean(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """Mean over pixels, shape [h, w]; NaN where all weights are zero."""
     if weights is None:
         return float(values.mean())
     total = weights.sum()
