@@ -13,6 +13,7 @@ from warpgs.optimize.adam import Adam
 from warpgs.particles import Particles, logit
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.densify import RESET_OPACITY, ScreenGradients, densify
+from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import Objective, ViewOrder, scene_radius
 from warpgs.types import Gaussians
 
@@ -64,13 +65,23 @@ def reconstruct(
     adj_corrections = {name: wp.zeros_like(array) for name, array in corrections.items()}
     correction_adam = Adam(corrections, dict.fromkeys(corrections, correction_rate))
 
+    def update() -> None:
+        fit.adam.step(fit.gradients.named())
+        correction_adam.step(adj_corrections)
+
+    def iteration_of_these() -> Iteration:
+        return Iteration(
+            objective, fit.particles, fit.gradients, update, adj_corrections=list(adj_corrections.values())
+        )
+
+    iteration = iteration_of_these()
     views = ViewOrder(len(objective.cameras), objective.views_per_step, seed, 0)
     random = np.random.default_rng([seed, 0, 1])
     for step in range(1, config.steps + 1):
-        objective.accumulate(fit.particles, views.take(), fit.gradients, *adj_corrections.values())
-        fit.adam.step(fit.gradients.named())
-        correction_adam.step(adj_corrections)
-        _densify(fit, objective, config, step, radius, random)
+        iteration.begin([views.take()])
+        iteration.run()
+        if _densify(fit, objective, config, step, radius, random):
+            iteration = iteration_of_these()
         if progress is not None and (step % PROGRESS_EVERY == 0 or step == config.steps):
             progress(0, step, config.steps, objective.psnr())
 
@@ -82,11 +93,11 @@ def reconstruct(
 
 def _densify(
     fit: _Fit, objective: Objective, config: ReconstructConfig, step: int, radius: float, random: np.random.Generator
-) -> None:
-    """Count screen-space gradients, and add and remove Gaussians when it is time."""
+) -> bool:
+    """Count screen-space gradients, and add and remove Gaussians when it is time; whether it was."""
     plan = config.densify
     if not plan.every or step > plan.stop:
-        return
+        return False
     # the published threshold is meant for a color loss of weight 1 and one view
     scale = objective.views_per_step / config.image_weight
     for rasterizer in objective.rasterizers():
@@ -96,7 +107,7 @@ def _densify(
         fit.particles.opacity_logits.assign(low)
         fit.adam.reset_moments("opacity_logits")
     if step < plan.start or step % plan.every:
-        return
+        return False
     gaussians, source = densify(
         fit.particles.download(), fit.screen_gradients.mean(), plan, step=step, radius=radius, random=random
     )
@@ -104,6 +115,7 @@ def _densify(
     fit.gradients = fit.particles.zeros_like()
     fit.adam.gather(fit.particles.named(), source)
     fit.screen_gradients = ScreenGradients(len(gaussians), objective.device)
+    return True
 
 
 def _neutralized(gaussians: Gaussians, objective: Objective) -> Gaussians:

@@ -101,6 +101,8 @@ class Objective:
         self._corrections = corrections
         self._device_weights = wp.array(self._weights, dtype=float, device=device)
         self.cameras: tuple[Camera, ...] = ()
+        self.generation = 0
+        """Counts moves of buffers: what others captured of ``launch`` before is void."""
         self._pictures: dict[tuple[int, int], Pictures] = {}
 
     def load(self, frame: Frame) -> None:
@@ -126,6 +128,7 @@ class Objective:
     def _allocate(self, cameras: tuple[Camera, ...]) -> None:
         """Make room for the pictures of these cameras, and for their color corrections at the first frame."""
         first = not self.cameras
+        self.generation += 1
         self.cameras = cameras
         if first:
             neutral = np.zeros((len(cameras), 3), np.float32)
@@ -180,10 +183,7 @@ class Objective:
             beside: More work for this step, done by the calling thread while the others render. It may add to
                 ``gradients``: what the views have to add comes after it.
         """
-        if self._particles is not particles or self._gradients is not gradients:
-            self._particles, self._gradients = particles, gradients
-            for worker in self._workers.values():
-                worker.forget()
+        self._bind(particles, gradients)
         workers = [
             self._worker(slot, self.cameras[view], particles, len(gradients)) for slot, view in enumerate(view_indices)
         ]
@@ -215,26 +215,84 @@ class Objective:
                 index = self._view_indices[view : view + 1]
                 worker.loss.correction_backward(index, adj_log_gains, adj_offsets)
 
+    def launch(
+        self,
+        particles: Particles,
+        view_indices: wp.array[wp.int32],
+        picture_indices: wp.array[wp.int32],
+        gradients: Particles,
+        *,
+        beside: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Launch what ``accumulate`` does, for views that are picked on the device. Can be captured.
+
+        Only where ``one_graph``, or in its place where all pictures have one size and nothing is held. A view whose
+        lists of splats have no room is left black: see ``overflowed``.
+
+        Args:
+            particles: As in ``accumulate``.
+            view_indices: The views, all different, int32, shape [views_per_step].
+            picture_indices: The same, among pictures of one size: equal to ``view_indices``.
+            gradients: As in ``accumulate``.
+            beside: As in ``accumulate``.
+        """
+        [pictures] = self._pictures.values()
+        self._bind(particles, gradients)
+        workers = [self._worker(slot, self.cameras[0], particles, len(gradients)) for slot in range(view_indices.size)]
+        for slot, worker in enumerate(workers):
+            view, picture = (indices[slot : slot + 1] for indices in (view_indices, picture_indices))
+            self._launch_view(worker, view, pictures, picture, None)
+        beside()
+        for worker in workers:
+            add_particles(worker.gradients, gradients)
+        self._last = workers
+
+    def overflowed(self) -> bool:
+        """Whether lists of splats had no room since they last grew: views were left black. Waits for the device."""
+        return any(worker.rasterizer.overflowed() for worker in self._workers.values())
+
+    def grow(self) -> None:
+        """Make room for the lists of splats that had none. Captured launches are void."""
+        for worker in self._workers.values():
+            if worker.rasterizer.overflowed():
+                worker.rasterizer.grow()
+                worker.forget()
+        self.generation += 1
+
+    @property
+    def one_graph(self) -> bool:
+        """Whether ``launch`` is the way to iterate: on CUDA, where pictures are of one size."""
+        return self.device.is_cuda and len(self._pictures) == 1
+
+    def _bind(self, particles: Particles, gradients: Particles) -> None:
+        if self._particles is not particles or self._gradients is not gradients:
+            self._particles, self._gradients = particles, gradients
+            for worker in self._workers.values():
+                worker.forget()
+
     def _replay(self, worker: Worker, view: int) -> Replay:
-        """What is launched for a view: render, compare, differentiate."""
+        """What is launched for a view."""
 
         def launches() -> None:
-            particles, index, pictures = (
-                self._particles,
-                self._view_indices[view : view + 1],
-                self._pictures[_size(self.cameras[view])],
-            )
-            rasterizer, loss = worker.rasterizer, worker.loss
-            rasterizer.render(particles, self.views, index, backdrop=self._backdrop(view), check=False)
-            loss.evaluate(
-                rasterizer.image, pictures.channels, pictures.moments, self._picture_indices[view : view + 1],
-                self._device_weights, self.log_gains, self.offsets, index,
-            )  # fmt: skip
-            rasterizer.backward(particles, self.views, index, loss.adj_image, worker.gradients)
+            index, picture = (i[view : view + 1] for i in (self._view_indices, self._picture_indices))
+            pictures = self._pictures[_size(self.cameras[view])]
+            self._launch_view(worker, index, pictures, picture, self._backdrop(view))
 
         if view not in worker.views:
             worker.views[view] = Replay(self.device, launches)
         return worker.views[view]
+
+    def _launch_view(
+        self, worker: Worker, view: wp.array, pictures: Pictures, picture: wp.array, backdrop: Backdrop | None
+    ) -> None:
+        """Render, compare, differentiate."""
+        rasterizer, loss = worker.rasterizer, worker.loss
+        rasterizer.render(self._particles, self.views, view, backdrop=backdrop, check=False)
+        loss.evaluate(
+            rasterizer.image, pictures.channels, pictures.moments, picture, self._device_weights,
+            self.log_gains, self.offsets, view,
+        )  # fmt: skip
+        rasterizer.backward(self._particles, self.views, view, loss.adj_image, worker.gradients)
 
     def psnr(self) -> float:
         """Mean PSNR [dB] of the views of the last step; reads back from the device."""

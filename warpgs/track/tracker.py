@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import warp as wp
 
@@ -23,6 +25,7 @@ from warpgs.priors import (
     fit_local_rotations,
 )
 from warpgs.reconstruct.fit import PROGRESS_EVERY, Progress
+from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import Objective, ViewOrder
 from warpgs.track.config import FollowConfig, PriorConfig
 from warpgs.track.predict import Poses, predict_linear, predict_rigid
@@ -77,10 +80,15 @@ class Tracker:
         rates = {"means": config.free.means_rate * radius, "rotations": config.free.rotations_rate}
         self._adam = Adam({name: getattr(self._active, name) for name in rates}, rates)
         self._adam.decay(config.free.steps, config.free.final_rate)
+        self._free = self._iteration(lambda: self._adam.step(self._gradients.named()))
         self._clusters = None
         if config.rigid.clusters and self._moving:
             means = gaussians.means[: self._moving]
-            self._clusters = Clusters(means, config.rigid, radius=radius, device=device, seed=seed)
+            self._clusters = clusters = Clusters(means, config.rigid, radius=radius, device=device, seed=seed)
+            self._rigid = self._iteration(lambda: clusters.step(self._foreground, self._gradients))
+
+    def _iteration(self, update: Callable[[], None]) -> Iteration:
+        return Iteration(self._objective, self._drawn, self._gradients, update, beside=self._accumulate_priors)
 
     def _make_rest(self, config: PriorConfig, radius: float) -> Rest | None:
         count = min(config.neighbors, self._moving - 1)
@@ -111,8 +119,13 @@ class Tracker:
         if self._rest is not None and self._config.priors.reference == "previous":
             self._upload(self._last)
             self._rest.set_reference(self._foreground.means, self._foreground.rotations)
-        self._upload(self._predicted())
+        predicted = self._predicted()
+        self._upload(predicted)
         psnr = self._optimize(frame.timestep, progress)
+        while self._objective.overflowed():  # in one graph nobody looks before the end
+            self._objective.grow()
+            self._upload(predicted)
+            psnr = self._optimize(frame.timestep, progress)
         if self._rest is not None and self._config.priors.tracked_rotation < 1.0:
             means, rotations = self._foreground.means, self._foreground.rotations
             share = self._config.priors.tracked_rotation
@@ -140,20 +153,21 @@ class Tracker:
     def _optimize(self, timestep: int, progress: Progress | None) -> float:
         """Both stages; returns the mean PSNR of the last steps."""
         config, objective = self._config, self._objective
-        views = ViewOrder(len(objective.cameras), objective.views_per_step, self._seed, timestep)
         rigid_steps = 0
         if self._clusters is not None:
             rigid_steps = config.rigid.steps if self._before is not None else config.rigid.first_steps
             self._clusters.begin(self._foreground.means.numpy(), rigid_steps)
         step_count = rigid_steps + config.free.steps
+        views = ViewOrder(len(objective.cameras), objective.views_per_step, self._seed, timestep)
+        order = [views.take() for _ in range(step_count)]
+        if rigid_steps:
+            self._rigid.begin(order[:rigid_steps])
+        self._free.begin(order[rigid_steps:])
+        self._gradients.zero_()
         self._adam.reset()
         recent: list[float] = []
         for step in range(step_count):
-            objective.accumulate(self._drawn, views.take(), self._gradients, beside=self._accumulate_priors)
-            if step < rigid_steps:
-                self._clusters.step(self._foreground, self._gradients)
-            else:
-                self._adam.step(self._gradients.named())
+            (self._rigid if step < rigid_steps else self._free).run()
             done = step + 1
             if done > step_count - REPORTED_STEPS:
                 recent.append(objective.psnr())
