@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.track.recordings import Recording
-from warpgs.losses import photometric
+from warpgs.losses import window
 from warpgs.reconstruct.densify import RESET_OPACITY, SPLIT_SHRINK
 from warpgs.track import PRESETS, TrackConfig, track
 from warpgs.track.config import FollowConfig, FreeConfig, PriorConfig, RigidConfig
@@ -116,8 +116,8 @@ def test_no_setting_of_paper_is_left_unsaid():
 
 
 def test_constants_of_both_presets_are_the_published_ones():
-    assert photometric.L1_SHARE == 0.8  # "0.8 L1 + 0.2 (1 - SSIM)"
-    assert (2 * photometric.RADIUS + 1, photometric.SIGMA_PX) == (11, 1.5)
+    assert window.L1_SHARE == 0.8  # "0.8 L1 + 0.2 (1 - SSIM)"
+    assert (2 * window.RADIUS + 1, window.SIGMA_PX) == (11, 1.5)
     assert (SPLIT_SHRINK, RESET_OPACITY) == (1.6, 0.01)  # Kerbl et al. 2023
 
 
