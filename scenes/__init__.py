@@ -9,8 +9,10 @@ from pathlib import Path
 from scenes.panoptic import PanopticScene
 from scenes.synthetic import (
     DEFAULTS,
+    VARIANTS,
     SyntheticOptions,
     SyntheticScene,
+    VariedScene,
     arm,
     cloth,
     enter,
@@ -26,10 +28,13 @@ from warpgs.types import Scene
 __all__ = [
     "BUILT_IN",
     "READERS",
+    "VARIANTS",
     "PanopticScene",
     "SyntheticOptions",
     "SyntheticScene",
     "TransformsScene",
+    "VariedScene",
+    "built_in_scene",
     "open_scene",
 ]
 
@@ -55,16 +60,16 @@ def open_scene(source: str | Path, *, use_cloud: bool = True) -> Scene:
     """Open a recording or a built-in scene.
 
     Args:
-        source: A folder in a layout of ``READERS`` or a name of ``BUILT_IN``. A folder named like a built-in
-            scene is opened as ``./name``.
+        source: A folder in a layout of ``READERS`` or a name of ``BUILT_IN``, perhaps with names of ``VARIANTS``
+            after plus signs: ``tumble+exposure``. A folder named like a built-in scene is opened as ``./name``.
         use_cloud: False ignores the source's starting point cloud.
 
     Raises:
         FileNotFoundError: neither a folder nor a built-in scene.
-        ValueError: a folder in no known layout, or broken calibration files.
+        ValueError: an unknown variant, a folder in no known layout, or broken calibration files.
     """
-    if isinstance(source, str) and source in BUILT_IN:
-        return BUILT_IN[source](replace(DEFAULTS, has_cloud=use_cloud))
+    if isinstance(source, str) and source.split("+")[0] in BUILT_IN:
+        return built_in_scene(source, replace(DEFAULTS, has_cloud=use_cloud))
     root = Path(source)
     if not root.exists():
         rule = "a folder or a built-in scene (" + ", ".join(BUILT_IN) + ")"
@@ -78,3 +83,29 @@ def open_scene(source: str | Path, *, use_cloud: bool = True) -> Scene:
         f"{name}: {reader.__doc__.splitlines()[0]}" for name, reader in READERS.items() if reader.__doc__
     )
     refuse(root, f"a folder in a readable layout ({layouts})", "another layout", "convert the recording")
+
+
+def built_in_scene(name: str, options: SyntheticOptions = DEFAULTS) -> SyntheticScene | VariedScene:
+    """A built-in scene with options.
+
+    Args:
+        name: A name of ``BUILT_IN``, then names of ``VARIANTS``, all joined by plus signs.
+        options: Pictures, cameras, length; variants change them where they must.
+
+    Raises:
+        ValueError: no such scene or variant, or a variant twice.
+    """
+    base, *changes = name.split("+")
+    if base not in BUILT_IN:
+        refuse(name, "a built-in scene (" + ", ".join(BUILT_IN) + ")", base, "`warpgs scenes` lists them")
+    for index, change in enumerate(changes):
+        if change not in VARIANTS:
+            rule = f"variants of {base} among " + ", ".join(VARIANTS)
+            refuse(name, rule, change or "nothing after a plus sign", "`warpgs scenes` lists them")
+        if change in changes[:index]:
+            refuse(name, "each variant once", f"{change} again")
+        options = VARIANTS[change].options(options)
+    scene: SyntheticScene | VariedScene = BUILT_IN[base](options)
+    for change in changes:
+        scene = VariedScene(scene, VARIANTS[change], name, seed=options.seed)
+    return scene

@@ -17,14 +17,19 @@ from scenes.synthetic.builtin_tumble import tumble
 from scenes.synthetic.options import DEFAULTS, SyntheticOptions
 from scenes.synthetic.scene import SyntheticScene
 from scenes.synthetic.shells import rope, sheet
+from scenes.synthetic.variants import VARIANTS
+from scenes.synthetic.varied import Variant, VariedScene
 
 __all__ = [
     "DEFAULTS",
+    "VARIANTS",
     "Body",
     "Pattern",
     "SyntheticOptions",
     "SyntheticScene",
     "Texture",
+    "Variant",
+    "VariedScene",
     "arm",
     "ball",
     "box",
