@@ -82,7 +82,7 @@ def _no_cloud(options: SyntheticOptions) -> SyntheticOptions:
 
 
 VARIANTS: dict[str, Variant] = {
-    "four": Variant("four training cameras only", options=_four),
+    "four": Variant("four training cameras only, and the held-out ones between them", options=_four),
     "exposure": Variant("every training camera has an exposure and a white balance of its own", image=unbalanced),
     "ragged_masks": Variant("training masks with wandering edges, holes and blots, another in each", mask=ragged),
     "no_masks": Variant("no masks, and a cloud that does not say what moves", options=_no_masks, cloud=unlabeled),
