@@ -28,7 +28,8 @@ import warp as wp
 from scenes import SyntheticScene, VariedScene, open_scene
 from warpgs.checks import refuse
 from warpgs.evaluate import evaluate
-from warpgs.evaluate.trajectories import SURVIVAL_M, THRESHOLDS_M, TrackErrors, errors_in_space, score
+from warpgs.evaluate.scores import SURVIVAL_M, THRESHOLDS_M, TrackErrors, score
+from warpgs.evaluate.trajectories import errors_in_space
 from warpgs.files import whole_file
 from warpgs.render import Renderer
 from warpgs.run import Run
