@@ -19,7 +19,7 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A calibrated pinhole camera at one instant."""
+    """A calibrated camera at one instant."""
 
     name: str
     """The source's own id, used to name pictures."""
@@ -31,6 +31,9 @@ class Camera:
     """Pinhole matrix K [px], shape [3, 3], float64; the center of the first pixel is (0.5, 0.5)."""
     world_from_camera: np.ndarray
     """Rigid transform, camera to world, shape [4, 4], float64."""
+    orthographic: bool = False
+    """Rays are parallel: pixel = intrinsics @ (x, y, 1), focal lengths in px per metre. For inspection only: what fits
+    pictures expects pinholes."""
 
     @property
     def camera_from_world(self) -> np.ndarray:

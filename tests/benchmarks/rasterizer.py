@@ -88,7 +88,7 @@ def measure(gaussians: Gaussians, channels: int, repeats: int) -> dict[str, floa
         "loss": compare,
         "backward": lambda: r._composite_adjoint(loss.adj_image, len(particles)),
         "project adjoint": lambda: project_adjoint(
-            particles, r.channels, views, first, r.records, r.adj_records, gradients, r._no_features
+            particles, r.channels, views, first, r.records, r.adj_records, gradients, r._no_features, r._no_poses
         ),
     }
     iteration()

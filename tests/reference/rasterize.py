@@ -76,8 +76,11 @@ def normals(rotations: np.ndarray, log_scales: np.ndarray, sight: np.ndarray) ->
     return np.where(np.sum(axis * sight, axis=1, keepdims=True) > 0.0, -axis, axis)
 
 
-def project(parameters: Parameters, camera: Camera, near: float) -> Splats:
-    """Sigma' = J W Sigma W^T J^T + 0.3 I, with J the derivative of the projection at the center."""
+def project(parameters: Parameters, camera: Camera, near: float, *, antialiased: bool = False) -> Splats:
+    """Sigma' = J W Sigma W^T J^T + 0.3 I, with J the derivative of the projection at the center.
+
+    ``antialiased``: the opacity falls by sqrt(det(J W Sigma W^T J^T) / det Sigma').
+    """
     pose, k = camera.camera_from_world, camera.intrinsics
     focal, principal = k[[0, 1], [0, 1]], k[:2, 2]
     points = parameters["means"] @ pose[:3, :3].T + pose[:3, 3]
@@ -93,30 +96,40 @@ def project(parameters: Parameters, camera: Camera, near: float) -> Splats:
     for axis in range(2):
         jacobian[:, axis, axis] = focal[axis] / z
         jacobian[:, axis, 2] = -focal[axis] * taken[:, axis] / z
+    if camera.orthographic:
+        slopes = taken = np.stack([x, y], axis=1)
+        jacobian[:] = [[focal[0], 0.0, 0.0], [0.0, focal[1], 0.0]]
     rotation = Rotation.from_quat(parameters["rotations"][order].reshape(-1, 4)).as_matrix()
     axes = rotation * np.exp(parameters["log_scales"][order])[:, None, :]
     spread = jacobian @ pose[:3, :3] @ axes
     share = parameters["foreground_logits"][order]
     sight = parameters["means"][order] - camera.center_world
+    if camera.orthographic:
+        sight = np.broadcast_to(camera.world_from_camera[:3, 2], sight.shape)
     colors = parameters["colors"][order]
     if "harmonics" in parameters:
         coefficients = parameters["harmonics"][order]
         directions = sight / np.linalg.norm(sight, axis=1, keepdims=True)
         colors = colors + np.einsum("nk,nkc->nc", harmonics(directions, coefficients.shape[1]), coefficients)
     channels = [colors, sigmoid(share), sigmoid(-share), z, normals(rotation, parameters["log_scales"][order], sight)]
+    narrow = spread @ spread.transpose(0, 2, 1)
+    covariances = narrow + LOW_PASS_PX2 * np.eye(2)
+    opacities = sigmoid(parameters["opacity_logits"][order])
+    if antialiased:
+        opacities = opacities * np.sqrt(np.linalg.det(narrow) / np.linalg.det(covariances))
     return Splats(
         index=order,
         centers=focal * slopes + principal,
-        covariances=spread @ spread.transpose(0, 2, 1) + LOW_PASS_PX2 * np.eye(2),
-        opacities=sigmoid(parameters["opacity_logits"][order]),
+        covariances=covariances,
+        opacities=opacities,
         features=np.column_stack([*channels, parameters.get("features", np.zeros((len(points), 0)))[order]]),
         clamped=taken != slopes,
     )
 
 
-def rasterize(parameters: Parameters, camera: Camera, near: float) -> Drawing:
+def rasterize(parameters: Parameters, camera: Camera, near: float, *, antialiased: bool = False) -> Drawing:
     """Composite every Gaussian over every pixel: C = sum_i c_i a_i prod_{j<i} (1 - a_j)."""
-    splats = project(parameters, camera, near)
+    splats = project(parameters, camera, near, antialiased=antialiased)
     shape = (camera.height, camera.width)
     image, transmittance = np.zeros((splats.features.shape[1], *shape)), np.ones(shape)
     margin, capped, stopped = np.full(shape, np.inf), np.zeros(shape, bool), np.zeros(shape, bool)

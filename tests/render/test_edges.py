@@ -5,7 +5,7 @@ import pytest
 import warp as wp
 from scipy.spatial.transform import Rotation
 
-from tests.reference.rasterize import Parameters, rasterize
+from tests.reference.rasterize import rasterize
 from tests.render.worlds import (
     AWAY,
     NEAR,
@@ -14,6 +14,7 @@ from tests.render.worlds import (
     axis_camera,
     first_rows,
     look_at,
+    one_gaussian,
     random_parameters,
     rolled,
     upright,
@@ -25,17 +26,6 @@ from warpgs.render.channels import CHANNELS
 
 DTYPES = pytest.mark.parametrize("dtype", [wp.float32, wp.float64])
 TOLERANCE = {wp.float32: 1e-5, wp.float64: 1e-12}
-
-
-def one_gaussian(mean, scales, *, opacity_logit=2.0, rotation=(0.0, 0.0, 0.0, 1.0)) -> Parameters:
-    return {
-        "means": np.array([mean], float),
-        "rotations": np.array([rotation], float),
-        "log_scales": np.log([scales]),
-        "colors": np.array([[0.9, 0.5, 0.1]]),
-        "opacity_logits": np.array([opacity_logit], float),
-        "foreground_logits": np.array([0.7]),
-    }
 
 
 def assert_empty(rasterizer):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import warp as wp
 
-from tests.reference.rasterize import Parameters, rasterize
-from tests.render.worlds import NEAR, Driver, World, dense, first_rows, rolled, to_numpy, upright, wide, with_more
+from tests.reference.rasterize import Parameters
+from tests.render.worlds import Driver, World, dense, first_rows, rolled, to_numpy, upright, wide, with_more
 from warpgs.render.channels import CHANNELS, COLOR, NORMAL
 
 STEP = 1e-6
@@ -31,7 +31,7 @@ def random_adj_image(world: World, channels: Channels, seed: int = 0) -> np.ndar
 
 def loss(parameters: Parameters, world: World, adj_image: np.ndarray, channels: Channels | None = None) -> float:
     channels = len(adj_image) if channels is None else channels
-    return float(np.sum(adj_image * rasterize(parameters, world.camera, NEAR).of(named(channels))))
+    return float(np.sum(adj_image * replace(world, parameters=parameters).draw().of(named(channels))))
 
 
 def slope(

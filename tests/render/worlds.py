@@ -25,13 +25,14 @@ class World:
 
     parameters: Parameters
     camera: Camera
+    antialiased: bool = False
 
     def with_parameters(self, **changes: np.ndarray) -> "World":
         return replace(self, parameters=self.parameters | changes)
 
     def draw(self) -> Drawing:
         """What the oracle says."""
-        return rasterize(self.parameters, self.camera, NEAR)
+        return rasterize(self.parameters, self.camera, NEAR, antialiased=self.antialiased)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Driver:
         channels = CHANNELS[:channels] if isinstance(channels, int) else channels
         features = world.parameters["features"].shape[1] if "features" in world.parameters else 0
         options = {"device": self.device, "portable": self.portable, "dtype": dtype, **options}
+        options["antialiased"] = world.antialiased
         return Rasterizer(count, camera.width, camera.height, channels=channels, features=features, **options)
 
     def render(self, world: World, **options) -> Rasterizer:
@@ -149,6 +151,17 @@ def random_parameters(
     }
 
 
+def one_gaussian(mean, scales, *, opacity_logit=2.0, rotation=(0.0, 0.0, 0.0, 1.0)) -> Parameters:
+    return {
+        "means": np.array([mean], float),
+        "rotations": np.array([rotation], float),
+        "log_scales": np.log([scales]),
+        "colors": np.array([[0.9, 0.5, 0.1]]),
+        "opacity_logits": np.array([opacity_logit], float),
+        "foreground_logits": np.array([0.7]),
+    }
+
+
 def with_more(world: World, *, harmonics: int = 0, features: int = 0) -> World:
     """The same with random harmonics and features."""
     rng, count = np.random.default_rng(8), len(world.parameters["means"])
@@ -158,6 +171,19 @@ def with_more(world: World, *, harmonics: int = 0, features: int = 0) -> World:
     if features:
         more["features"] = rng.normal(size=(count, features))
     return world.with_parameters(**more)
+
+
+def fine() -> World:
+    """Antialiased: most particles are about as large as a pixel or smaller."""
+    world = World(random_parameters(9, 150, log_scale=-4.3, opacity_logit=2.0), look_at((0.3, -2.0, 0.4)))
+    return replace(world, antialiased=True)
+
+
+def parallel(world: World) -> World:
+    """Seen by an orthographic camera of about the same field of view."""
+    k = np.array(world.camera.intrinsics)
+    k[:2, :2] *= 0.5
+    return replace(world, camera=replace(world.camera, intrinsics=k, orthographic=True))
 
 
 def first_rows(parameters: Parameters, count: int) -> Parameters:

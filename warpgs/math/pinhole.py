@@ -1,5 +1,5 @@
-"""Pinhole views on the device, and the projection of one Gaussian (EWA splatting, Zwicker et al. 2001) with its
-adjoint."""
+"""Views on the device, pinhole or orthographic, and the constants of the projection of one Gaussian (EWA splatting,
+Zwicker et al. 2001)."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -28,12 +28,13 @@ def view_struct(dtype: type) -> Any:
     class View:
         rotation: matrix  # camera from world
         translation: vec3  # camera from world
-        focal_px: vec2
+        focal_px: vec2  # of an orthographic view, px per metre
         center_px: vec2
         tangent_limit: vec2  # see CLAMP
         near: dtype  # closest z that is drawn
         width: wp.int32
         height: wp.int32
+        orthographic: wp.bool
 
     return wp.struct(View)
 
@@ -42,7 +43,7 @@ def upload_views(cameras: Sequence[Camera], near: float, device: wp.DeviceLike, 
     """Copy cameras to the device.
 
     Args:
-        cameras: Pinhole cameras, c of them.
+        cameras: c of them.
         near: Distance of the near plane from the optical center [m], > 0.
         device: Where the views go.
         dtype: wp.float32 or wp.float64.
@@ -66,5 +67,6 @@ def upload_views(cameras: Sequence[Camera], near: float, device: wp.DeviceLike, 
         view.near = near
         view.width = camera.width
         view.height = camera.height
+        view.orthographic = camera.orthographic
         views.append(view)
     return wp.array(views, dtype=struct, device=device)

@@ -35,7 +35,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
     normalize_adjoint = rotation_funcs(dtype).normalize_adjoint
     low_pass = wp.constant(dtype(LOW_PASS_PX2))
     shading = shade_funcs(dtype, channels, features)
-    shade, shade_adjoint = shading.shade, shading.shade_adjoint
+    shade, shade_adjoint, sight = shading.shade, shading.shade_adjoint, shading.sight
     depth = channels.index("depth") if "depth" in channels else -1
     has_normal = any(name.startswith("normal") for name in channels)
 
@@ -45,9 +45,16 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
 
     @wp.func
     def tangents(p: vec3, view: view_type):
-        """Slopes x/z, y/z at which the projection is linearized."""
+        """Slopes x/z, y/z at which the projection is linearized; 0 of an orthographic one, which is linear."""
+        if view.orthographic:
+            return vec2()
         limit = view.tangent_limit
         return vec2(wp.clamp(p[0] / p[2], -limit[0], limit[0]), wp.clamp(p[1] / p[2], -limit[1], limit[1]))
+
+    @wp.func
+    def divisor(p: vec3, view: view_type):
+        """What shrinks with the distance is divided by this."""
+        return wp.where(view.orthographic, real(1.0), p[2])
 
     @wp.func
     def jacobian_rows(axes: mat33, slope: vec2, z: real, focal: vec2):
@@ -73,6 +80,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         features: wp.array2d(dtype=real),
         views: wp.array(dtype=view_type),
         view_index: wp.array(dtype=wp.int32),
+        antialiased: bool,
         # outputs
         records: wp.array2d(dtype=real),
         depth_keys: wp.array(dtype=wp.int32),
@@ -88,18 +96,22 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
             return
         turn = wp.quat_to_matrix(wp.normalize(rotations[i]))
         axes = scaled_axes(view.rotation * turn, log_scales[i])
-        rows = jacobian_rows(axes, tangents(p, view), p[2], view.focal_px)
+        z = divisor(p, view)
+        rows = jacobian_rows(axes, tangents(p, view), z, view.focal_px)
         xx = wp.dot(rows[0], rows[0]) + low_pass
         xy = wp.dot(rows[0], rows[1])
         yy = wp.dot(rows[1], rows[1]) + low_pass
         # xx yy - xy^2 by Lagrange's identity: the difference loses all its digits where a splat is long and thin
         across = wp.cross(rows[0], rows[1])
-        inverse = real(1.0) / (wp.dot(across, across) + low_pass * (xx + yy - low_pass))
-        x = view.focal_px[0] * p[0] / p[2] + view.center_px[0] - real(0.5)
-        y = view.focal_px[1] * p[1] / p[2] + view.center_px[1] - real(0.5)
+        area2 = wp.dot(across, across)
+        inverse = real(1.0) / (area2 + low_pass * (xx + yy - low_pass))
+        x = view.focal_px[0] * p[0] / z + view.center_px[0] - real(0.5)
+        y = view.focal_px[1] * p[1] / z + view.center_px[1] - real(0.5)
 
         # alpha >= 1/255 inside an ellipse of this squared radius; it shrinks with the opacity
         opacity = sigmoid(opacity_logits[i])
+        if antialiased:  # the low pass spreads a splat: what it gains in area it loses in opacity
+            opacity *= wp.sqrt(area2 * inverse)
         radius2 = real(2.0) * wp.log(real(255.0) * opacity)
         if radius2 <= real(0.0):
             return
@@ -164,6 +176,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         harmonics: wp.array2d(dtype=vec3),
         views: wp.array(dtype=view_type),
         view_index: wp.array(dtype=wp.int32),
+        antialiased: bool,
         records: wp.array2d(dtype=real),
         adj_records: wp.array2d(dtype=real),
         # outputs, accumulated
@@ -175,6 +188,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         adj_foreground_logits: wp.array(dtype=real),
         adj_harmonics: wp.array2d(dtype=vec3),
         adj_features: wp.array2d(dtype=real),
+        adj_views: wp.array2d(dtype=wp.float64),
     ):
         i = wp.tid()
         if records[i, 6] < real(0.0):
@@ -182,7 +196,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         view = views[view_index[0]]
         focal = view.focal_px
         p = view.rotation * means[i] + view.translation
-        z = p[2]
+        z = divisor(p, view)
         slope = tangents(p, view)
         turn = wp.quat_to_matrix(wp.normalize(rotations[i]))
         axes = scaled_axes(view.rotation * turn, log_scales[i])
@@ -196,20 +210,30 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         g_xx = -(a * t00 + b * t10)
         g_xy = -(a * t01 + b * t11)
         g_yy = -(b * t01 + c * t11)
+        e = real(0.5) * adj_records[i, 5]
+        if antialiased:  # ln det S appears in the logarithm of the opacity
+            g_xx, g_xy, g_yy = g_xx - e * a, g_xy - e * b, g_yy - e * c
         g_u = real(2.0) * (g_xx * rows[0] + g_xy * rows[1])
         g_v = real(2.0) * (g_yy * rows[1] + g_xy * rows[0])
+        if antialiased:  # and so does ln |u x v|^2
+            across = wp.cross(rows[0], rows[1])
+            pull = real(2.0) * e / wp.dot(across, across)
+            g_u += pull * wp.cross(rows[1], across)
+            g_v += pull * wp.cross(across, rows[0])
 
         # rows of J A -> A, slopes and depth
         sx, sy = focal[0] / z, focal[1] / z
         g_axes = wp.matrix_from_rows(sx * g_u, sy * g_v, -(sx * slope[0]) * g_u - (sy * slope[1]) * g_v)
-        g_p = vec3(real(0.0), real(0.0), -(wp.dot(g_u, rows[0]) + wp.dot(g_v, rows[1])) / z)
         g_slope_x = adj_records[i, 0] * focal[0]
         g_slope_y = adj_records[i, 1] * focal[1]
-        if wp.abs(p[0] / z) < view.tangent_limit[0]:
-            g_slope_x -= sx * wp.dot(axes[2], g_u)
-        if wp.abs(p[1] / z) < view.tangent_limit[1]:
-            g_slope_y -= sy * wp.dot(axes[2], g_v)
-        g_p += vec3(g_slope_x / z, g_slope_y / z, -(g_slope_x * p[0] + g_slope_y * p[1]) / (z * z))
+        g_p = vec3(g_slope_x, g_slope_y, real(0.0))
+        if not view.orthographic:
+            g_p = vec3(real(0.0), real(0.0), -(wp.dot(g_u, rows[0]) + wp.dot(g_v, rows[1])) / z)
+            if wp.abs(p[0] / z) < view.tangent_limit[0]:
+                g_slope_x -= sx * wp.dot(axes[2], g_u)
+            if wp.abs(p[1] / z) < view.tangent_limit[1]:
+                g_slope_y -= sy * wp.dot(axes[2], g_v)
+            g_p += vec3(g_slope_x / z, g_slope_y / z, -(g_slope_x * p[0] + g_slope_y * p[1]) / (z * z))
         if wp.static(depth >= 0):
             g_p += vec3(real(0.0), real(0.0), adj_records[i, wp.static(GRADIENT + depth)])
         log_scale = log_scales[i]
@@ -217,8 +241,20 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
             i, p, view, turn, log_scale, harmonics, foreground_logits, adj_records,
             adj_colors, adj_harmonics, adj_foreground_logits, adj_features,
         )  # fmt: skip
-        if harmonics.shape[1] > 0:
+        if harmonics.shape[1] > 0 and not view.orthographic:
             g_p += g_sight
+        if adj_views.shape[0] > 0:
+            # a small turn w of the camera moves p by -w x p and each axis likewise; seen from the world, the line of
+            # sight turns with the camera
+            torque = wp.cross(sight(p, view), g_sight) - wp.cross(p, g_p)
+            torque -= vec3(
+                wp.dot(axes[1], g_axes[2]) - wp.dot(axes[2], g_axes[1]),
+                wp.dot(axes[2], g_axes[0]) - wp.dot(axes[0], g_axes[2]),
+                wp.dot(axes[0], g_axes[1]) - wp.dot(axes[1], g_axes[0]),
+            )
+            for k in range(3):
+                wp.atomic_add(adj_views, view_index[0], k, wp.float64(torque[k]))
+                wp.atomic_add(adj_views, view_index[0], 3 + k, wp.float64(-g_p[k]))
         adj_means[i] += wp.transpose(view.rotation) * g_p
 
         # A = W R diag(s)
@@ -243,6 +279,8 @@ def project(
     records: wp.array2d,
     depth_keys: wp.array[wp.int32],
     order: wp.array[wp.int32],
+    *,
+    antialiased: bool = False,
 ) -> None:
     """Write the splat records of all particles in one view.
 
@@ -255,11 +293,12 @@ def project(
         records: Output, shape [n, RECORD + channels + f].
         depth_keys: Output, sort keys that grow with the distance from the camera plane, shape [>= n].
         order: Output, 0 .. n-1, shape [>= n].
+        antialiased: Take from the opacity what the low pass adds to the area (Mip-Splatting, Yu et al. 2024).
     """
     kernels = project_kernels(particles.dtype, channels, features.shape[1])
     p = particles
     inputs = [p.means, p.rotations, p.log_scales, p.colors, p.opacity_logits, p.foreground_logits, p.harmonics]
-    inputs += [features, views, view_index]
+    inputs += [features, views, view_index, antialiased]
     outputs = [records, depth_keys, order]
     wp.launch(kernels.forward, len(particles), inputs, outputs, device=particles.device, record_tape=False)
 
@@ -273,12 +312,16 @@ def project_adjoint(
     adj_records: wp.array2d,
     gradients: Particles,
     adj_features: wp.array2d,
+    adj_views: wp.array2d,
+    *,
+    antialiased: bool = False,
 ) -> None:
     """Add to ``gradients`` what ``adj_records`` [n, GRADIENT + channels + f] means for the parameters of its first n
-    particles; the same for ``adj_features`` [n, f], unless it has no rows."""
+    particles; the same for ``adj_features`` [n, f] and ``adj_views`` [views, 6], unless they have no rows."""
     kernels = project_kernels(particles.dtype, channels, records.shape[1] - RECORD - len(channels))
     p, g = particles, gradients
     inputs = [p.means, p.rotations, p.log_scales, p.opacity_logits, p.foreground_logits, p.harmonics]
-    inputs += [views, view_index, records, adj_records]
+    inputs += [views, view_index, antialiased, records, adj_records]
     outputs = [g.means, g.rotations, g.log_scales, g.colors, g.opacity_logits, g.foreground_logits, g.harmonics]
-    wp.launch(kernels.adjoint, len(g), inputs, [*outputs, adj_features], device=p.device, record_tape=False)
+    outputs += [adj_features, adj_views]
+    wp.launch(kernels.adjoint, len(g), inputs, outputs, device=p.device, record_tape=False)

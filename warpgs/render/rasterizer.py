@@ -53,6 +53,7 @@ class Rasterizer:
         *,
         channels: tuple[str, ...] = COLOR_MASK,
         features: int = 0,
+        antialiased: bool = False,
         device: wp.DeviceLike = "cpu",
         dtype: type = wp.float32,
         executor: Executor | None = None,
@@ -68,6 +69,8 @@ class Rasterizer:
             height: Image height [px].
             channels: Which of CHANNELS to draw, in this order.
             features: How many numbers of the caller's own to draw behind them; 32 channels and features at most.
+            antialiased: Take from the opacity what the low pass adds to the area, so that what is smaller than a pixel
+                keeps its share of the light at any distance (Mip-Splatting, Yu et al. 2024).
             device: Where the particles live.
             dtype: wp.float32, or wp.float64 for gradient checks.
             executor: On the CPU, runs bands of tiles at the same time.
@@ -80,7 +83,7 @@ class Rasterizer:
         self.dtype = dtype
         self.count = count
         self.width, self.height = width, height
-        self.channels, self.features = tuple(channels), features
+        self.channels, self.features, self.antialiased = tuple(channels), features, antialiased
         self.channel_count = channel_count = len(channels) + features
         self._strips = self.device.is_cpu and not portable
         if self.device.is_cpu and portable and not wp.config.enable_cpu_blocks:
@@ -108,6 +111,7 @@ class Rasterizer:
         self._no_plane = no_plane
         self._nothing = Backdrop(self._zeros((0, RECORD + channel_count)), no_index, no_index, no_image, no_plane)
         self._no_features = self._zeros((0, features))
+        self._no_poses = wp.zeros((0, 6), dtype=wp.float64, device=self.device)
         self._backdrop = self._nothing
         self._adj_pairs = self._zeros((0, GRADIENT + channel_count))
         self._pair_sums = self._zeros((0, 2))
@@ -171,7 +175,7 @@ class Rasterizer:
             refuse("particles", f"{self.count}, as allocated", len(particles), "make a Rasterizer of that count")
         features = self._checked_features("features", features)
         outputs = [self.records, self._depth_keys, self._order]
-        project(particles, features, self.channels, views, view_index, *outputs)
+        project(particles, features, self.channels, views, view_index, *outputs, antialiased=self.antialiased)
         if self.count:
             wp.utils.radix_sort_pairs(self._depth_keys, self._order, self.count)
         self._bins.fill(self.records, self._order)
@@ -224,6 +228,7 @@ class Rasterizer:
         *,
         adj_transmittance: wp.array2d | None = None,
         adj_features: wp.array2d | None = None,
+        adj_views: wp.array2d | None = None,
     ) -> None:
         """Add the gradient of the last ``render`` to ``gradients``.
 
@@ -236,13 +241,17 @@ class Rasterizer:
                 work.
             adj_transmittance: Gradient of the loss by ``transmittance``, shape [height, width].
             adj_features: Of the features, when wanted, shape [count, features].
+            adj_views: Of the poses of all views, when wanted, shape [views, 6], float64: by a small motion of the
+                camera in its own frame, world_from_camera @ exp(twist), rotation [1/rad] then translation [1/m]. Holds
+                what the first len(gradients) particles have to say; accumulated, in a fixed order on the CPU.
         """
         self._composite_adjoint(adj_image, len(gradients), adj_transmittance)
         adj_features = (
             self._no_features if adj_features is None else self._checked_features("adj_features", adj_features)
         )
         inputs = [views, view_index, self.records, self.adj_records]
-        project_adjoint(particles, self.channels, *inputs, gradients, adj_features)
+        outputs = [gradients, adj_features, self._no_poses if adj_views is None else adj_views]
+        project_adjoint(particles, self.channels, *inputs, *outputs, antialiased=self.antialiased)
 
     def _checked_features(self, what: str, features: wp.array2d | None) -> wp.array2d:
         if not self.features and features is None:

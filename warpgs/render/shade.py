@@ -29,6 +29,7 @@ def shade_funcs(dtype: type, channels: tuple[str, ...], features: int) -> Simple
     - ``shade_adjoint(i, p, view, turn, log_scale, harmonics, foreground_logits, adj_records, adj_colors,
       adj_harmonics, adj_foreground_logits, adj_features)`` adds to the gradients and returns those by the line of
       sight, camera frame, and by ``turn``.
+    - ``sight(p, view)``: the line of sight to ``p``, camera frame, of any length.
     """
     real = dtype
     vec3 = wp.types.vector(3, dtype)
@@ -64,7 +65,7 @@ def shade_funcs(dtype: type, channels: tuple[str, ...], features: int) -> Simple
 
     @wp.func
     def sight(p: vec3, view: view_type):
-        return p
+        return wp.where(view.orthographic, vec3(real(0.0), real(0.0), real(1.0)), p)
 
     @wp.func
     def shortest(log_scale: vec3):
@@ -160,4 +161,4 @@ def shade_funcs(dtype: type, channels: tuple[str, ...], features: int) -> Simple
                 adj_features[i, c] += adj_records[i, wp.static(GRADIENT + first_feature) + c]
         return g_sight, g_turn
 
-    return SimpleNamespace(shade=shade, shade_adjoint=shade_adjoint)
+    return SimpleNamespace(shade=shade, shade_adjoint=shade_adjoint, sight=sight)
