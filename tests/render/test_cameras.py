@@ -95,9 +95,12 @@ def pose_gradient(driver: Driver, world: World, adj_image: np.ndarray, view: int
     return adj_views.numpy()
 
 
+POSED = {"rolled": rolled, "wide": wide, "fine": fine, "parallel": lambda: parallel(rolled())}
+
+
 @pytest.mark.parametrize("view", [0, 2])
 @pytest.mark.parametrize("harmonics", [0, 15])
-@pytest.mark.parametrize("build", [rolled, wide, fine, lambda: parallel(rolled())], ids=str)
+@pytest.mark.parametrize("build", POSED.values(), ids=POSED)
 def test_pose_gradient_matches_finite_differences(build, harmonics, view, driver):
     world = with_more(build(), harmonics=harmonics)
     adj_image = random_adj_image(world, 9)
