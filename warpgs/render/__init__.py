@@ -1,7 +1,8 @@
 """Particles + camera -> color, foreground, depth and alpha in one pass, with gradients."""
 
 from warpgs.render.background import background_adjoint
+from warpgs.render.memory import Memory, Share
 from warpgs.render.rasterizer import Backdrop, Rasterizer
 from warpgs.render.renderer import Picture, Renderer
 
-__all__ = ["Backdrop", "Picture", "Rasterizer", "Renderer", "background_adjoint"]
+__all__ = ["Backdrop", "Memory", "Picture", "Rasterizer", "Renderer", "Share", "background_adjoint"]

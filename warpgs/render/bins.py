@@ -199,21 +199,20 @@ def bin_kernels(dtype: type) -> SimpleNamespace:
 @wp.kernel(enable_backward=False)
 def starts_kernel(
     # inputs
-    pair_tiles: wp.array[wp.int32],
+    pair_tiles: wp.array[wp.int32],  # sorted; unused places say the number of tiles
     capacity: int,
-    tiles: int,
     # outputs
     starts: wp.array[wp.int32],
 ):
-    k = wp.tid()  # 0 .. capacity: the tiles after the last pair end there; unused places say ``tiles``
-    last = int(tiles)
-    if k < capacity:
-        last = pair_tiles[k]
-    first = int(0)
-    if k > 0:
-        first = pair_tiles[k - 1] + 1
-    for t in range(first, last + 1):
-        starts[t] = k
+    tile = wp.tid()  # 0 .. number of tiles
+    first, behind = int(0), int(capacity)
+    while first < behind:
+        middle = first + (behind - first) // 2
+        if pair_tiles[middle] < tile:
+            first = middle + 1
+        else:
+            behind = middle
+    starts[tile] = first
 
 
 class Bins:
@@ -230,11 +229,10 @@ class Bins:
         self.device = wp.get_device(device)
         self.starts = self._integers(self.tile_count + 1)
         self._needed = self._integers(1)  # most pairs of any view so far
-        if serial:
-            self._boxes = wp.zeros(count, dtype=wp.vec4i, device=self.device)
-            self._cursors = self._integers(self.tile_count)
-        else:
-            self._ends = wp.zeros(count, dtype=wp.int64, device=self.device)
+        self._cursors = self._integers(self.tile_count if serial else 0)
+        self._boxes = wp.zeros(count if serial else 0, dtype=wp.vec4i, device=self.device)
+        self._ends = wp.zeros(0 if serial else count, dtype=wp.int64, device=self.device)
+        self.pairs = self._pair_tiles = self._integers(0)
         self._allocate(max(PAIRS_PER_SPLAT * count, 1024))
 
     def _allocate(self, capacity: int) -> None:
@@ -242,12 +240,17 @@ class Bins:
             refuse("pairs of a tile and a splat", f"up to {MOST_PAIRS}", capacity, "draw fewer or smaller particles")
         self.capacity = capacity
         """Pairs that fit."""
+        self.pairs = self._pair_tiles = self._integers(0)  # let go of the old ones first
         # the radix sort works in the second half
         self.pairs = self._integers(capacity if self.serial else 2 * capacity)
-        self._pair_tiles = None if self.serial else self._integers(2 * capacity)
+        self._pair_tiles = self._integers(0 if self.serial else 2 * capacity)
 
     def _integers(self, size: int) -> wp.array:
         return wp.zeros(size, dtype=wp.int32, device=self.device)
+
+    def arrays(self) -> tuple[list[wp.array], list[wp.array], list[wp.array]]:
+        """All arrays: those that grow with the splats, with the pairs, with the tiles."""
+        return [self._boxes, self._ends], [self.pairs, self._pair_tiles], [self.starts, self._cursors, self._needed]
 
     def overflowed(self) -> bool:
         """Whether any view since the last ``grow`` had more pairs than fit: its lists were left empty.
@@ -275,9 +278,7 @@ class Bins:
         outputs = [self._pair_tiles, self.pairs, self._needed]
         self._launch(kernels.emit, max(self.count, self.capacity), inputs, outputs)
         wp.utils.radix_sort_pairs(self._pair_tiles, self.pairs, self.capacity, 0, self.tile_count.bit_length())
-        self._launch(
-            starts_kernel, self.capacity + 1, [self._pair_tiles, self.capacity, self.tile_count], [self.starts]
-        )
+        self._launch(starts_kernel, self.tile_count + 1, [self._pair_tiles, self.capacity], [self.starts])
 
     def _launch(self, kernel: wp.Kernel, dim: int, inputs: list, outputs: list) -> None:
         wp.launch(kernel, dim, inputs, outputs, device=self.device, record_tape=False)

@@ -16,6 +16,7 @@ from warpgs.render import composite_cpu, composite_cuda
 from warpgs.render.background import background_adjoint
 from warpgs.render.bins import Bins, tile_grid
 from warpgs.render.channels import COLOR_MASK, check_channels
+from warpgs.render.memory import Memory, Share
 from warpgs.render.project import project, project_adjoint
 from warpgs.render.shade import GRADIENT, RECORD
 
@@ -260,6 +261,16 @@ class Rasterizer:
             refuse(what, f"an array of shape [{self.count}, {self.features}]", None)
         check_array(what, features, self.dtype, (self.count, self.features))
         return features
+
+    def memory(self) -> Memory:
+        """What is allocated by now; on the CPU the first backward pass adds a gradient for each pair."""
+        of_splats, of_pairs, of_tiles = self._bins.arrays()
+        return Memory(
+            gaussians=Share.of([self.records, self.adj_records, self._depth_keys, self._order, *of_splats], self.count),
+            pixels=Share.of([self.image, self.transmittance, self.median_splats], self.width * self.height),
+            pairs=Share.of([self._adj_pairs, self._pair_sums, *of_pairs], self._bins.capacity),
+            tiles=Share.of(of_tiles, self._bins.tile_count),
+        )
 
     def visibility(self, sums: wp.array2d) -> None:
         """Write how much of each particle the last view holds: sums over the pixels of alpha and of its share of the
