@@ -43,6 +43,8 @@ CPU_ONLY = {
     # rows of eight pixels; photometric_cuda.py holds their twins
     ("warpgs.losses.photometric_cpu", "moments_kernel"),
     ("warpgs.losses.photometric_cpu", "loss_kernel"),
+    # eight neighbors at a time; fused.py holds the twin
+    ("warpgs.priors.fused_cpu", "lane_pairs_kernel"),
 }
 
 

@@ -26,12 +26,18 @@ SETS = {
 }
 
 
-def evaluate_all(priors, world, device, dtype=wp.float64, calls=1):
+@pytest.fixture(params=[False, True], ids=["lanes", "portable"])
+def portable(request):
+    """Both ways to go over pairs on the CPU; on CUDA they are the same."""
+    return request.param
+
+
+def evaluate_all(priors, world, device, dtype=wp.float64, calls=1, portable=False):
     """Value and gradient of several priors."""
     state, rest = upload(world, device, dtype)
     loss = wp.zeros(1, dtype=wp.float64, device=device)
     for _ in range(calls):
-        accumulate_priors(priors, state, rest, loss)
+        accumulate_priors(priors, state, rest, loss, portable=portable)
     return Result(float(loss.numpy()[0]), state.adj_means.numpy(), state.adj_rotations.numpy())
 
 
@@ -47,30 +53,39 @@ def summed(priors, world, device, dtype=wp.float64, calls=1):
 
 
 @pytest.mark.parametrize("priors", SETS.values(), ids=SETS)
-def test_accumulate_priors_equals_the_sum_of_single_ones(priors, device):
-    world = random_world()
-    assert_same(evaluate_all(priors, world, device), summed(priors, world, device), rtol=1e-13)
+@pytest.mark.parametrize("k", [1, 6, 8, 17])
+def test_accumulate_priors_equals_the_sum_of_single_ones(k, priors, device, portable):
+    world = random_world(k=k)
+    assert_same(evaluate_all(priors, world, device, portable=portable), summed(priors, world, device), rtol=1e-13)
 
 
-def test_accumulate_priors_equals_the_sum_in_float32(device):
+def test_accumulate_priors_equals_the_sum_in_float32(device, portable):
     world, priors = random_world(n=300, k=20), SETS["all three"]
-    assert_same(evaluate_all(priors, world, device, wp.float32), summed(priors, world, device, wp.float32), rtol=1e-5)
+    assert_same(
+        evaluate_all(priors, world, device, wp.float32, portable=portable),
+        summed(priors, world, device, wp.float32),
+        rtol=1e-5,
+    )
 
 
-def test_accumulate_priors_leaves_no_trace_for_the_next_call(device):
+def test_accumulate_priors_leaves_no_trace_for_the_next_call(device, portable):
     world, priors = random_world(), SETS["all three"]
-    assert_same(evaluate_all(priors, world, device, calls=3), summed(priors, world, device, calls=3), rtol=1e-13)
+    assert_same(
+        evaluate_all(priors, world, device, calls=3, portable=portable),
+        summed(priors, world, device, calls=3),
+        rtol=1e-13,
+    )
 
 
-def test_accumulate_priors_gives_the_same_bits_every_time():
+def test_accumulate_priors_gives_the_same_bits_every_time(portable):
     world, priors = random_world(n=200, k=20), SETS["all three"]
-    a, b = (evaluate_all(priors, world, "cpu", wp.float32) for _ in range(2))
+    a, b = (evaluate_all(priors, world, "cpu", wp.float32, portable=portable) for _ in range(2))
     assert a.value == b.value
     assert a.adj_means.tobytes() == b.adj_means.tobytes() and a.adj_rotations.tobytes() == b.adj_rotations.tobytes()
 
 
-def test_accumulate_priors_of_no_neighbors_is_zero(device):
+def test_accumulate_priors_of_no_neighbors_is_zero(device, portable):
     world = random_world()
     world.rest.neighbors = np.zeros((24, 0), int)
-    result = evaluate_all(SETS["all three"], world, device)
+    result = evaluate_all(SETS["all three"], world, device, portable=portable)
     assert result.value == 0.0 and not result.adj_means.any() and not result.adj_rotations.any()

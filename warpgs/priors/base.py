@@ -14,6 +14,8 @@ from warpgs.particles import Particles
 
 TINY = 1e-12
 """Lengths are divided by at least this much [m], or unit of a quaternion: the gradient of a norm at zero is zero."""
+LANES = 8
+"""Neighbors that the CPU takes at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,27 @@ def rest_kernels(dtype: type) -> SimpleNamespace:
         for j in range(neighbors.shape[1]):
             reference_offsets[i, j] = means[neighbors[i, j]] - means[i]
 
-    return SimpleNamespace(rest=rest_kernel, reference=reference_kernel)
+    @wp.kernel(module="unique", enable_backward=False)
+    def lanes_kernel(
+        # inputs
+        neighbors: wp.array2d(dtype=wp.int32),
+        weights: wp.array2d(dtype=real),
+        lengths: wp.array2d(dtype=real),
+        reference_offsets: wp.array2d(dtype=vec3),
+        # outputs
+        lane_neighbors: wp.array2d(dtype=wp.int32),
+        lane_constants: wp.array3d(dtype=real),
+    ):
+        i, j = wp.tid()
+        lane_neighbors[i, j] = i  # a neighbor of weight 0
+        if j < neighbors.shape[1]:
+            lane_neighbors[i, j] = neighbors[i, j]
+            lane_constants[i, 0, j] = weights[i, j]
+            lane_constants[i, 1, j] = lengths[i, j]
+            for axis in range(3):
+                lane_constants[i, 2 + axis, j] = reference_offsets[i, j][axis]
+
+    return SimpleNamespace(rest=rest_kernel, reference=reference_kernel, lanes=lanes_kernel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +121,16 @@ class Rest:
     """Scratch of the fused neighbor priors: rotations since the reference pose, shape [n]."""
     adj_turns: wp.array
     """Scratch of the fused neighbor priors: gradient with respect to ``turns``, zero between calls, shape [n]."""
+    lane_neighbors: wp.array
+    """``neighbors`` in whole blocks of LANES, filled up with the particle itself, shape [n, lanes]; CPU only."""
+    lane_constants: wp.array
+    """Weight, length and reference offset (x, y, z) of each pair, 0 where filled up, shape [n, 5, lanes]; CPU only."""
+    poses: wp.array
+    """Scratch of the fused neighbor priors: center, 0, rotation since the reference pose, shape [n, 8]; CPU only."""
+    adj_poses: wp.array
+    """Scratch: gradient with respect to ``poses``, zero between calls, shape [n, 8]; CPU only."""
+    energies: wp.array
+    """Scratch: energy of each particle's pairs, shape [n]; CPU only."""
 
     @staticmethod
     def build(
@@ -133,6 +165,7 @@ class Rest:
         check_array("Rest: rotations", rotations, quat, (n,))
         check_array("Rest: neighbors", neighbors, wp.int32, (n, k))
         _check_neighbors(neighbors.numpy(), n)
+        lanes, rows = (-(-k // LANES) * LANES, n) if device.is_cpu else (0, 0)
         rest = Rest(
             means=wp.clone(means),
             rotations=wp.zeros(n, dtype=quat, device=device),
@@ -144,6 +177,11 @@ class Rest:
             length_unit=length_unit,
             turns=wp.zeros(n, dtype=quat, device=device),
             adj_turns=wp.zeros(n, dtype=quat, device=device),
+            lane_neighbors=wp.zeros((rows, lanes), dtype=wp.int32, device=device),
+            lane_constants=wp.zeros((rows, 5, lanes), dtype=dtype, device=device),
+            poses=wp.zeros((rows, 8), dtype=dtype, device=device),
+            adj_poses=wp.zeros((rows, 8), dtype=dtype, device=device),
+            energies=wp.zeros(rows, dtype=dtype, device=device),
         )
         inputs = [rest.means, neighbors, weight_sigma]
         kernel = rest_kernels(dtype).rest
@@ -174,6 +212,14 @@ class Rest:
             self.means.size,
             [means, rotations, self.neighbors],
             [self.reference_offsets, self.reference_rotations],
+            device=self.means.device,
+            record_tape=False,
+        )
+        wp.launch(
+            rest_kernels(self.dtype).lanes,
+            self.lane_neighbors.shape,
+            [self.neighbors, self.weights, self.lengths, self.reference_offsets],
+            [self.lane_neighbors, self.lane_constants],
             device=self.means.device,
             record_tape=False,
         )

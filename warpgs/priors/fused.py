@@ -1,6 +1,7 @@
 """All priors at once: rigidity, rotation and isometry in one pass over the pairs, built from their own pair energies.
 
-A tracking step spends most of its prior time fetching neighbors: three passes take twice the time of one.
+A tracking step spends most of its prior time fetching neighbors: three passes take twice the time of one. On the CPU
+fused_cpu.py takes eight neighbors at a time.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import warp as wp
 
 from warpgs.math.rotation import rotation_funcs
 from warpgs.priors.base import Prior, Rest, State
+from warpgs.priors.fused_cpu import lane_pairs_kernel
 from warpgs.priors.isometry import IsometryPrior, isometry_kernels
 from warpgs.priors.rigidity import RigidityPrior, rigidity_kernels
 from warpgs.priors.rotation import RotationPrior, rotation_kernels
@@ -97,10 +99,55 @@ def fused_kernels(dtype: type) -> SimpleNamespace:
         adj_turns[i] = quat(real(0.0), real(0.0), real(0.0), real(0.0))
         adj_rotations[i] = adj_rotations[i] + turn_adjoint(rotations[i], reference_rotations[i], adj_turn)
 
-    return SimpleNamespace(turns=turns_kernel, pairs=pairs_kernel, turns_adjoint=turns_adjoint_kernel)
+    @wp.kernel(module="unique", enable_backward=False)
+    def poses_kernel(
+        # inputs
+        means: wp.array(dtype=vec3),
+        rotations: wp.array(dtype=quat),
+        reference_rotations: wp.array(dtype=quat),
+        # outputs
+        poses: wp.array2d(dtype=real),
+    ):
+        i = wp.tid()
+        mean = means[i]
+        turn = turn_between(rotations[i], reference_rotations[i])
+        for axis in range(3):
+            poses[i, axis] = mean[axis]
+        for axis in range(4):
+            poses[i, 4 + axis] = turn[axis]
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def poses_adjoint_kernel(
+        # inputs
+        rotations: wp.array(dtype=quat),
+        reference_rotations: wp.array(dtype=quat),
+        energies: wp.array(dtype=real),
+        # outputs
+        adj_poses: wp.array2d(dtype=real),  # consumed: set to zero
+        loss: wp.array(dtype=wp.float64),  # accumulated, like the rest
+        adj_means: wp.array(dtype=vec3),
+        adj_rotations: wp.array(dtype=quat),
+    ):
+        i = wp.tid()
+        wp.atomic_add(loss, 0, wp.float64(energies[i]))
+        adj_means[i] += vec3(adj_poses[i, 0], adj_poses[i, 1], adj_poses[i, 2])
+        adj_turn = quat(adj_poses[i, 4], adj_poses[i, 5], adj_poses[i, 6], adj_poses[i, 7])
+        adj_rotations[i] = adj_rotations[i] + turn_adjoint(rotations[i], reference_rotations[i], adj_turn)
+        for axis in range(8):
+            adj_poses[i, axis] = real(0.0)
+
+    return SimpleNamespace(
+        turns=turns_kernel,
+        pairs=pairs_kernel,
+        turns_adjoint=turns_adjoint_kernel,
+        poses=poses_kernel,
+        poses_adjoint=poses_adjoint_kernel,
+    )
 
 
-def accumulate_priors(priors: Sequence[Prior], state: State, rest: Rest, loss: wp.array) -> None:
+def accumulate_priors(
+    priors: Sequence[Prior], state: State, rest: Rest, loss: wp.array, *, portable: bool = False
+) -> None:
     """Add every prior's weighted mean energy to ``loss`` and its gradient to the state's.
 
     Equal to calling ``accumulate`` of each in turn, to rounding; priors of weight 0 cost nothing.
@@ -110,42 +157,49 @@ def accumulate_priors(priors: Sequence[Prior], state: State, rest: Rest, loss: w
         state: n particles on the device of ``rest``. Its gradients are added to.
         rest: Built from the same n particles; the reference pose is as last set.
         loss: wp.float64, shape [1]; added to.
+        portable: Use the kernels of CUDA on the CPU too, to test them without a GPU.
     """
     active = [prior for prior in priors if prior.weight > 0.0]
     pairs = [prior for prior in active if isinstance(prior, RigidityPrior | RotationPrior | IsometryPrior)]
     if len(pairs) > 1:
-        _accumulate_pairs(pairs, state, rest, loss)
+        scales = _pair_scales(pairs, rest)
+        if loss.device.is_cpu and not portable:
+            _accumulate_lanes(scales, state, rest, loss)
+        else:
+            _accumulate_pairs(scales, state, rest, loss)
         active = [prior for prior in active if prior not in pairs]
     for prior in active:
         prior.accumulate(state, rest, loss)
 
 
-def _accumulate_pairs(priors: Sequence[Prior], state: State, rest: Rest, loss: wp.array) -> None:
-    """The fused pass; several priors of one kind add their weights."""
+def _pair_scales(priors: Sequence[Prior], rest: Rest) -> tuple[float, float, float]:
+    """Factors on the pair energies of rigidity, rotation and isometry; several priors of one kind add their weights."""
     rigidity, rotation, isometry = (
         sum(prior.weight for prior in priors if isinstance(prior, kind)) / rest.pair_count
         for kind in (RigidityPrior, RotationPrior, IsometryPrior)
     )
+    return rigidity / rest.length_unit, rotation, isometry / rest.length_unit
+
+
+def _accumulate_pairs(scales: tuple[float, float, float], state: State, rest: Rest, loss: wp.array) -> None:
+    """The fused pass, one thread per particle."""
     kernels, n, device = fused_kernels(rest.dtype), rest.means.size, rest.means.device
     poses = [state.rotations, rest.reference_rotations]
+    pairs = [state.means, rest.turns, rest.neighbors, rest.weights, rest.reference_offsets, rest.lengths, *scales]
+    gradients = [loss, state.adj_means, rest.adj_turns]
     wp.launch(kernels.turns, n, poses, [rest.turns], device=device, record_tape=False)
-    wp.launch(
-        kernels.pairs,
-        n,
-        [
-            state.means,
-            rest.turns,
-            rest.neighbors,
-            rest.weights,
-            rest.reference_offsets,
-            rest.lengths,
-            rigidity / rest.length_unit,
-            rotation,
-            isometry / rest.length_unit,
-        ],
-        [loss, state.adj_means, rest.adj_turns],
-        device=device,
-        record_tape=False,
-    )
+    wp.launch(kernels.pairs, n, pairs, gradients, device=device, record_tape=False)
     outputs = [rest.adj_turns, state.adj_rotations]
     wp.launch(kernels.turns_adjoint, n, poses, outputs, device=device, record_tape=False)
+
+
+def _accumulate_lanes(scales: tuple[float, float, float], state: State, rest: Rest, loss: wp.array) -> None:
+    """The fused pass on the CPU."""
+    kernels, n, device = fused_kernels(rest.dtype), rest.means.size, rest.means.device
+    poses = [state.rotations, rest.reference_rotations]
+    pairs = [rest.poses, rest.lane_neighbors, rest.lane_constants, *scales]
+    wp.launch(kernels.poses, n, [state.means, *poses], [rest.poses], device=device, record_tape=False)
+    kernel, outputs = lane_pairs_kernel(rest.dtype), [rest.adj_poses, rest.energies]
+    wp.launch(kernel, n, pairs, outputs, device=device, record_tape=False)
+    outputs = [rest.adj_poses, loss, state.adj_means, state.adj_rotations]
+    wp.launch(kernels.poses_adjoint, n, [*poses, rest.energies], outputs, device=device, record_tape=False)
