@@ -114,9 +114,10 @@ def bin_kernels(dtype: type) -> SimpleNamespace:
         tiles = grid.columns * grid.rows
         for t in range(tiles + 1):
             starts[t] = 0
-        for k in range(count):
-            box = touched_box(records, order[k], grid)
-            boxes[k] = box
+        # counted as they lie in memory: only the small boxes, not the records, are then read in the order of depth
+        for i in range(count):
+            box = touched_box(records, i, grid)
+            boxes[i] = box
             for row in range(box[2], box[3] + 1):
                 for column in range(box[0], box[1] + 1):
                     t = row * grid.columns + column + 1
@@ -133,11 +134,12 @@ def bin_kernels(dtype: type) -> SimpleNamespace:
             starts[t + 1] = starts[t + 1] + starts[t]
             cursors[t] = starts[t]
         for k in range(count):
-            box = boxes[k]
+            i = order[k]
+            box = boxes[i]
             for row in range(box[2], box[3] + 1):
                 for column in range(box[0], box[1] + 1):
                     t = row * grid.columns + column
-                    pairs[cursors[t]] = order[k]
+                    pairs[cursors[t]] = i
                     cursors[t] = cursors[t] + 1
 
     @wp.kernel(module="unique", enable_backward=False)
