@@ -73,6 +73,10 @@ def _four(options: SyntheticOptions) -> SyntheticOptions:
     return replace(options, train_cameras=4)
 
 
+def _take2(options: SyntheticOptions) -> SyntheticOptions:
+    return replace(options, seed=options.seed + 1)
+
+
 def _no_masks(options: SyntheticOptions) -> SyntheticOptions:
     return replace(options, has_masks=False)
 
@@ -97,5 +101,6 @@ VARIANTS: dict[str, Variant] = {
     ),
     "far": Variant("the world's origin is 1 km away", new_from_old=Similarity(shift=np.array([600.0, -640.0, 480.0]))),
     "shuffled": Variant("the training cameras come in another order", shuffles=True),
+    "take2": Variant("the same bodies with another seed: other motion and other noise", options=_take2),
 }
 """Changes by name; any number of them apply to a built-in scene, from left to right."""

@@ -62,6 +62,7 @@ def test_lengths_are_in_the_metres_of_the_scene_as_made(tmp_path, name):
     assert figures["mte_mean_m"] < 2e-4 and figures["survival"] == figures["delta"] == 1.0
     assert set(figures["bodies"]) == set(scene.ground_truth().body_names)
     assert figures["worst_m"] == max(body["mte_mean_m"] for body in figures["bodies"].values())
+    assert figures["end_m"] == max(body["end_m"] for body in figures["bodies"].values())
     assert len(figures["error_over_time_m"]) == 2 and np.isnan(figures["entered_m"])
     json.dumps(finite(figures), allow_nan=False)
 

@@ -5,6 +5,8 @@ import pytest
 
 from scenes import BUILT_IN, READERS, open_scene
 from scenes.synthetic import DEFAULTS
+from scenes.synthetic.raycast import LIFT
+from tests.scenes.test_synthetic import aimed, to_pixels
 from warpgs.checks import check_frame, check_point_cloud
 
 SMALL = replace(
@@ -45,6 +47,20 @@ def test_every_built_in_scene_shows_every_body_and_moves_it_at_a_bounded_speed(b
     assert points[..., 2].min() > -0.02 and np.linalg.norm(points[..., :2], axis=-1).max() < 1.3
     seen = [scene.visible(timestep, camera).any() for timestep in (0, 15, 29) for camera in scene.cameras("train")]
     assert all(seen)
+
+
+def test_truth_of_every_built_in_scene_lies_on_what_cameras_see(built_in):
+    _, scene = built_in
+    for timestep in (3, 22):
+        truth, frame, covered = scene.truth_seen_at(timestep).points[timestep], scene.frame(timestep), []
+        for camera, mask in zip(frame.cameras, frame.masks, strict=True):
+            points = truth[scene._see(timestep, camera, truth)]
+            pixels, z = to_pixels(camera, points)
+            depths = [scene.depth(timestep, aimed(camera, point))[0, 0] for point in points[::9]]
+            np.testing.assert_allclose(depths, z[::9], atol=1.1 * LIFT)
+            column, row = np.floor(pixels).astype(int).T
+            covered.append(mask[row, column] > 0)
+        assert np.concatenate(covered).mean() > 0.9, "all but pixels that the edge of a body runs through"
 
 
 def test_listings_describe_themselves():
