@@ -47,6 +47,33 @@ def test_drivers_agree_over_several_batches(build, dtype):
     assert_drivers_agree(build(), 4, dtype)
 
 
+@pytest.mark.parametrize("active_count", [0, 1, 300, 899])
+def test_drivers_agree_on_the_gradient_of_the_first_particles(active_count):
+    """Blocks stop behind the last of them."""
+    world = crowd()
+    adj_image = np.random.default_rng(84).normal(size=(4, world.camera.height, world.camera.width))
+    expected, got = (driver.gradients(world, adj_image, active_count=active_count) for driver in (STRIPS, BLOCKS))
+    for name, array in expected.items():
+        assert len(array) == active_count
+        np.testing.assert_allclose(got[name], array, rtol=1e-8, atol=1e-10, err_msg=name)
+
+
+def test_captured_blocks_draw_the_same_bits_as_eager_ones():
+    world = crowd()
+    rasterizer = BLOCKS.render(world, channels=4)
+    inputs = BLOCKS.particles(world), BLOCKS.views(world), BLOCKS.first_view()
+    adj_image, gradients = wp.ones_like(rasterizer.image), BLOCKS.zeros(world)
+    rasterizer.backward(*inputs, adj_image, gradients)
+    expected = rasterizer.image.numpy().copy(), rasterizer.adj_records.numpy().copy()
+    with wp.ScopedCapture(device="cpu") as capture:
+        rasterizer.render(*inputs, check=False)
+        rasterizer.backward(*inputs, adj_image, gradients)
+    rasterizer.image.zero_()
+    wp.capture_launch(capture.graph)
+    np.testing.assert_array_equal(rasterizer.image.numpy(), expected[0])
+    np.testing.assert_array_equal(rasterizer.adj_records.numpy(), expected[1])
+
+
 def test_worlds_take_several_batches():
     for build in (crowd, stack):
         lists = BLOCKS.render(build(), channels=4)._bins.starts.numpy()

@@ -27,7 +27,7 @@ const Real LOG2E = (Real)1.4426950408889634, LN2 = (Real)0.6931471805599453;
 const Real LOG2_ALPHA_MIN = (Real)-7.994353436858858, ALPHA_MAX = (Real)0.99, T_MIN = (Real)1e-4;
 
 #if defined(__CUDA_ARCH__)
-struct Shared { alignas(16) Real rows[BATCH * ROW]; int splats[BATCH]; };
+struct Shared { alignas(16) Real rows[BATCH * ROW]; int splats[BATCH], last; };
 __shared__ Shared shared;
 const unsigned WARP = 0xffffffffu;
 auto barrier = [&]() { __syncthreads(); };
@@ -35,8 +35,11 @@ auto any_thread = [&](bool says) -> bool { return __syncthreads_or(says); };
 auto any_lane = [&](bool says) -> bool { return __any_sync(WARP, says); };
 auto shuffle_xor = [&](Real value, int step) -> Real { return __shfl_xor_sync(WARP, value, step); };
 auto add = [&](Real* at, Real value) { atomicAdd(at, value); };
+auto raise = [&](int* at, int value) { atomicMax(at, value); };
 #else
-struct Shared { alignas(16) Real rows[BATCH * ROW]; int splats[BATCH]; bool says[THREADS]; Real slots[2][THREADS]; };
+struct Shared {
+    alignas(16) Real rows[BATCH * ROW]; int splats[BATCH], last; bool says[THREADS]; Real slots[2][THREADS];
+};
 wp::wp_block_shared<Shared> holder;
 Shared& shared = *holder;
 int turn = 0;
@@ -59,6 +62,7 @@ auto shuffle_xor = [&](Real value, int step) -> Real {
     return slots[thread ^ step];
 };
 auto add = [&](Real* at, Real value) { *at += value; };  // fibers are not interrupted
+auto raise = [&](int* at, int value) { *at = wp::max(*at, value); };
 #endif
 
 auto exp2_of = [&](Real x) -> Real { $EXP2 };
@@ -69,7 +73,8 @@ const int x = (tile % grid.columns) * grid.tile_width + (warp & 1) * 8 + (lane &
 const int y = (tile / grid.columns) * grid.tile_height + (warp >> 1) * 4 + (lane >> 3);
 const bool in_picture = x < width && y < height;
 const size_t plane = (size_t)width * height, pixel = (size_t)y * width + x;
-const int begin = starts.data[tile], end = starts.data[tile + 1];
+const int begin = starts.data[tile];
+int end = starts.data[tile + 1];
 
 // Puts up to BATCH splats of the tile in shared memory, with -log2(e)/2 folded into their forms.
 auto fetch = [&](int base, int count) {
@@ -138,6 +143,16 @@ for (int base = begin; base < end; base += BATCH) {
 """
 
 BACKWARD = """
+if (active_count < records.shape[0]) {
+    // behind the last splat that wants a gradient there is nothing to learn: ``rest`` already holds what follows
+    if (thread == 0) shared.last = begin - 1;
+    barrier();
+    int last = begin - 1;
+    for (int k = begin + thread; k < end; k += THREADS) if (pairs.data[k] < active_count) last = k;
+    if (last >= begin) raise(&shared.last, last);
+    barrier();
+    end = shared.last + 1;
+}
 Real t = (Real)1, rest = (Real)0, upstream[CHANNELS];
 bool live = in_picture;
 #pragma unroll
@@ -236,7 +251,7 @@ def batch_size(dtype: type, channels: int) -> int:
     """How many splats a block holds in shared memory: a power of two."""
     row_bytes = -(-(6 + channels) // 4) * 4 * wp.types.type_size_in_bytes(dtype) + 4
     size = THREADS
-    while size * row_bytes > SHARED_BYTES:
+    while size * row_bytes + 4 > SHARED_BYTES:
         size //= 2
     return size
 
