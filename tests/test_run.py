@@ -118,6 +118,38 @@ def in_subprocess(code: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.parametrize("coefficients", [3, 8, 15])
+def test_run_keeps_harmonics_bit_for_bit(tmp_path: Path, coefficients: int):
+    harmonics = np.random.default_rng(3).normal(size=(COUNT, coefficients, 3)).astype(np.float32)
+    neutral = np.zeros((1, 3), np.float32)
+    with Run.create(tmp_path / "run", FakeScene(), Config()) as run:
+        gaussians = replace(make_gaussians(), harmonics=harmonics)
+        run.write_gaussians(gaussians, camera_names=("7",), camera_log_gains=neutral, camera_offsets=neutral)
+        run.write_pose(0, *make_pose(0), metrics={})
+    run = Run.open(tmp_path / "run")
+    for stored in (run.gaussians(), run.tracks(), run.tracks().at(0)):
+        assert stored.harmonics.tobytes() == harmonics.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("harmonics", "message"),
+    [
+        (np.zeros((COUNT, 4, 3), np.float32), r"harmonics: expected 3, 8 or 15 coefficients each .*, got 4"),
+        (np.zeros((COUNT - 1, 3, 3), np.float32), r"harmonics: expected shape "),
+        (np.full((COUNT, 3, 3), np.nan, np.float32), r"harmonics: expected finite numbers, got nan at \[0, 0, 0\]"),
+        (np.zeros((COUNT, 3, 3)), "harmonics: expected float32, got float64"),
+    ],
+)
+def test_run_refuses_harmonics_that_cannot_be(tmp_path: Path, harmonics: np.ndarray, message: str):
+    neutral = np.zeros((1, 3), np.float32)
+    with (
+        Run.create(tmp_path / "run", FakeScene(), Config()) as run,
+        pytest.raises((ValueError, TypeError), match=message),
+    ):
+        gaussians = replace(make_gaussians(), harmonics=harmonics)
+        run.write_gaussians(gaussians, camera_names=("7",), camera_log_gains=neutral, camera_offsets=neutral)
+
+
 def test_run_returns_what_was_stored_bit_for_bit(tmp_path: Path):
     make_run(tmp_path / "run", timesteps=range(1, 7, 2))
     run = Run.open(tmp_path / "run")
@@ -125,7 +157,7 @@ def test_run_returns_what_was_stored_bit_for_bit(tmp_path: Path):
     assert (run.scene_name, run.fps) == ("nothing", 30.0)
     assert run.config == {"preset": "fast", "inner": {"rate": 0.1, "rates": [1.0, 2.0]}, "cache": None}
     expected = make_gaussians()
-    for name, value in vars(run.gaussians()).items():
+    for name, value in run.gaussians().arrays().items():
         assert value.dtype == np.float32 and value.tobytes() == getattr(expected, name).tobytes(), name
     tracks = run.tracks()
     assert tracks.timesteps == (1, 3, 5) and tracks.camera_names == ("7", "é")

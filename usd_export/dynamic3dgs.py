@@ -25,6 +25,8 @@ def write_dynamic3dgs(tracks: Tracks, path: Path, progress: Progress) -> list[Pa
     cam_m, cam_c      [c, 3]     picture = exp(cam_m) * color + cam_c, in the order of the training cameras
     ================  =========  =======================================================================
 
+    The format has no place for colors that depend on the direction of sight: harmonics are left out.
+
     Raises:
         OSError: no room on the disk.
     """

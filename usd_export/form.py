@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from warpgs.checks import check_finite, check_shape, refuse, sentence
+from warpgs.checks import check_finite, check_harmonics, check_shape, refuse, sentence
 from warpgs.types import Tracks
 
 Progress = Callable[[int, int], None]
@@ -51,6 +51,8 @@ def check_tracks(tracks: Tracks) -> None:
             raise TypeError(sentence(f"tracks.{name}", "float32", array.dtype))
         check_shape(f"tracks.{name}", array, shape)
         check_finite(f"tracks.{name}", array)
+    if tracks.harmonics is not None:
+        check_harmonics("tracks.harmonics", tracks.harmonics, *count)
     for timestep, rotations in zip(tracks.timesteps, tracks.rotations_wxyz, strict=True):
         error = float(np.abs(np.linalg.norm(rotations, axis=1) - 1.0).max())
         if error > 1e-3:

@@ -30,7 +30,7 @@ def define_splats(stage: Usd.Stage, path: str, gaussians: Gaussians, ids: np.nda
     splats.CreateOpacitiesAttr(Vt.FloatArray.FromNumpy(opacities(gaussians.opacity_logits)))
     splats.CreateProjectionModeHintAttr(UsdVol.Tokens.perspective)
     splats.CreateSortingModeHintAttr(UsdVol.Tokens.cameraDistance)
-    _set_colors(splats, gaussians.colors)
+    _set_colors(splats, gaussians)
     primvars = UsdGeom.PrimvarsAPI(splats)
     for name, kind, values in (
         ("ids", Sdf.ValueTypeNames.IntArray, Vt.IntArray.FromNumpy(ids.astype(np.int32))),
@@ -66,11 +66,20 @@ def _rotations_xyzw(gaussians: Gaussians) -> np.ndarray:
     return np.ascontiguousarray(gaussians.rotations_wxyz[:, [1, 2, 3, 0]])
 
 
-def _set_colors(splats: UsdVol.ParticleField3DGaussianSplat, colors: np.ndarray) -> None:
-    """Plain color: harmonics of degree 0 (the schema falls back to 3, and would then ignore the data as too short)."""
+def _set_colors(splats: UsdVol.ParticleField3DGaussianSplat, gaussians: Gaussians) -> None:
+    """Harmonics of degree 0 or, padded with zeros, 3: renderers need not know those between.
+
+    The schema falls back to 3, and would ignore plain colors as too short.
+    """
+    coefficients = harmonics(gaussians.colors)[:, None]
+    if gaussians.harmonics is not None:
+        rest = np.zeros((len(gaussians), 15, 3), np.float32)
+        rest[:, : gaussians.harmonics.shape[1]] = gaussians.harmonics
+        coefficients = np.concatenate([coefficients, rest], axis=1)
     Usd.ColorSpaceAPI.Apply(splats.GetPrim()).CreateColorSpaceNameAttr(COLOR_SPACE)
-    splats.CreateRadianceSphericalHarmonicsDegreeAttr(0)
-    attribute = splats.CreateRadianceSphericalHarmonicsCoefficientsAttr(Vt.Vec3fArray.FromNumpy(harmonics(colors)))
+    splats.CreateRadianceSphericalHarmonicsDegreeAttr(0 if gaussians.harmonics is None else 3)
+    values = Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(coefficients.reshape(-1, 3)))
+    attribute = splats.CreateRadianceSphericalHarmonicsCoefficientsAttr(values)
     attribute.SetColorSpace(COLOR_SPACE)
     attribute.SetMetadata("interpolation", UsdGeom.Tokens.vertex)
-    attribute.SetMetadata("elementSize", 1)
+    attribute.SetMetadata("elementSize", coefficients.shape[1])

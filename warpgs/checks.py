@@ -39,6 +39,16 @@ def check_finite(what: object, array: np.ndarray, remedy: str = "") -> None:
         refuse(what, "finite numbers", f"{array[index]} at {list(index)} ({int(bad.sum())} in all)", remedy)
 
 
+def check_harmonics(what: object, harmonics: np.ndarray, count: int) -> None:
+    """Refuse what are not coefficients of spherical harmonics of degree 1, 2 or 3 of ``count`` Gaussians."""
+    if harmonics.dtype != np.float32:
+        raise TypeError(sentence(what, "float32", harmonics.dtype))
+    check_shape(what, harmonics, (count, None, 3))
+    if harmonics.shape[1] not in (3, 8, 15):
+        refuse(what, "3, 8 or 15 coefficients each (degree 1, 2 or 3)", harmonics.shape[1])
+    check_finite(what, harmonics)
+
+
 def check_array(what: str, array: wp.array, dtype: Any, shape: tuple[int, ...]) -> None:
     """Refuse a Warp array of another type or shape."""
     if not wp.types.types_equal(array.dtype, dtype):

@@ -67,13 +67,16 @@ class Particles:
     @staticmethod
     def upload(gaussians: Gaussians, device: wp.DeviceLike, dtype: type = wp.float32) -> Particles:
         """Copy ``gaussians`` to ``device``."""
-        particles = Particles.zeros(len(gaussians), device, dtype)
+        coefficients = 0 if gaussians.harmonics is None else gaussians.harmonics.shape[1]
+        particles = Particles.zeros(len(gaussians), device, dtype, harmonics=coefficients)
         particles.means.assign(gaussians.means)
         particles.rotations.assign(np.roll(gaussians.rotations_wxyz, -1, axis=1))
         particles.log_scales.assign(gaussians.log_scales)
         particles.colors.assign(gaussians.colors)
         particles.opacity_logits.assign(gaussians.opacity_logits)
         particles.foreground_logits.assign(logit(gaussians.foreground))
+        if gaussians.harmonics is not None:
+            particles.harmonics.assign(gaussians.harmonics)
         return particles
 
     def download(self) -> Gaussians:
@@ -87,6 +90,7 @@ class Particles:
             colors=self.colors.numpy().copy(),
             opacity_logits=self.opacity_logits.numpy().copy(),
             foreground=1.0 / (1.0 + np.exp(-self.foreground_logits.numpy())),
+            harmonics=self.harmonics.numpy().copy() if self.harmonics.shape[1] else None,
         )
 
     def named(self) -> dict[str, wp.array]:

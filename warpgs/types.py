@@ -95,13 +95,20 @@ class Gaussians:
     """Logit of the opacity, shape [n]."""
     foreground: np.ndarray
     """Probability 0..1 that the particle belongs to a moving object, shape [n]."""
+    harmonics: np.ndarray | None = None
+    """What the direction of sight, world frame, adds to ``colors``: coefficients of real spherical harmonics of degrees
+    1 up to 1, 2 or 3, in the order and with the signs of 3DGS, shape [n, m, 3], m = 3, 8 or 15. None: nothing."""
 
     def __len__(self) -> int:
         return len(self.means)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name to array; no harmonics where colors do not depend on the direction of sight."""
+        return {name: array for name, array in vars(self).items() if array is not None}
+
     def select(self, rows: np.ndarray) -> Gaussians:
         """The particles at ``rows``: indices, in their order, or a mask of shape [n], bool."""
-        return Gaussians(**{name: array[rows] for name, array in vars(self).items()})
+        return Gaussians(**{name: array[rows] for name, array in self.arrays().items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +139,8 @@ class Tracks:
     """Per-camera color correction: picture = exp(log_gain) * color + offset; shape [c, 3], float32."""
     camera_offsets: np.ndarray
     """See ``camera_log_gains``; shape [c, 3], float32."""
+    harmonics: np.ndarray | None = None
+    """As in Gaussians, shape [n, m, 3], float32; None where colors do not depend on the direction of sight."""
 
     def __len__(self) -> int:
         return len(self.means)
@@ -145,6 +154,7 @@ class Tracks:
             colors=self.colors,
             opacity_logits=self.opacity_logits,
             foreground=self.foreground,
+            harmonics=self.harmonics,
         )
 
 

@@ -75,7 +75,7 @@ def test_reconstruct_at_rest_only_sorts_foreground_first(truth, frame):
     fitted, log_gains, offsets = fit(truth, frame, ReconstructConfig(steps=2, rates=STILL, densify=FIXED_NUMBER))
     assert (fitted.foreground[:BALL] > 0.5).all() and (fitted.foreground[BALL:] < 0.5).all()
     order, expected = np.lexsort(fitted.means.T), np.lexsort(truth.means.T)
-    for name, array in vars(fitted).items():
+    for name, array in fitted.arrays().items():
         np.testing.assert_allclose(array[order], getattr(truth, name)[expected], rtol=1e-6, err_msg=name)
     assert not log_gains.any() and not offsets.any()
 
@@ -136,7 +136,7 @@ def test_reconstruct_depends_on_the_seed_alone(truth, frame):
         steps=12, densify=DensifyConfig(grow=True, start=5, stop=10, every=5, gradient_threshold=0.0, clone_scale=0.0)
     )
     first, again, other = (fit(truth, frame, config, seed=seed)[0] for seed in (1, 1, 2))
-    for name, array in vars(first).items():
+    for name, array in first.arrays().items():
         np.testing.assert_array_equal(array, getattr(again, name), err_msg=name)
     assert first.means.shape != other.means.shape or (first.means != other.means).any()
 
@@ -178,3 +178,28 @@ def test_progress_is_told_every_twenty_steps_and_at_the_end(truth, frame):
     fit(truth, frame, config, progress=lambda *call: calls.append(call))
     assert [call[:3] for call in calls] == [(0, 20, 47), (0, 40, 47), (0, 47, 47)]
     assert all(call[3] > 45.0 for call in calls)  # the truth itself: 8 bits of rounding remain
+
+
+def test_reconstruct_finds_colors_that_depend_on_the_direction_of_sight(truth):
+    harmonics = np.random.default_rng(6).normal(scale=0.08, size=(len(truth), 3, 3)).astype(np.float32)
+    shiny = replace(truth, colors=np.clip(truth.colors, 0.3, 0.6), harmonics=harmonics)
+    plain = replace(shiny, harmonics=None)
+    frame = pictures_of(shiny, np.zeros((6, 3)))
+    rates = replace(STILL, harmonics=2e-2)
+    fitted, *_ = fit(plain, frame, ReconstructConfig(steps=60, harmonics_degree=1, rates=rates, densify=FIXED_NUMBER))
+    assert fitted.harmonics.shape == (len(truth), 3, 3)
+    renderer, near = Renderer("cpu", threads=1), NEAR_RADII * scene_radius(frame.cameras)
+
+    def error(gaussians: Gaussians) -> float:
+        differences = [
+            renderer.view(gaussians, camera, near=near).color - image / 255.0
+            for camera, image in zip(frame.cameras, frame.images, strict=True)
+        ]
+        return float(np.sqrt(np.mean(np.square(differences))))
+
+    assert error(fitted) < 0.25 * error(plain)
+
+
+def test_reconstruct_stores_no_harmonics_by_default(truth, frame):
+    fitted, *_ = fit(truth, frame, ReconstructConfig(steps=1, rates=STILL, densify=FIXED_NUMBER))
+    assert fitted.harmonics is None

@@ -239,7 +239,7 @@ def test_seed_from_cloud_fills_in_the_rest(frame):
     np.testing.assert_array_equal(gaussians.colors, np.clip(colors, 0, 1))
     np.testing.assert_allclose(1 / (1 + np.exp(-gaussians.opacity_logits)), 0.25, rtol=1e-6)
     np.testing.assert_allclose(gaussians.foreground, np.where(layer, 0.98, 0.02), rtol=1e-6)
-    assert {array.dtype for array in vars(gaussians).values()} == {np.dtype(np.float32)}
+    assert {array.dtype for array in gaussians.arrays().values()} == {np.dtype(np.float32)}
 
 
 def test_seed_from_cloud_limits_sizes_by_the_layers_own_spacing(frame):

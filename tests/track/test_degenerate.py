@@ -30,7 +30,7 @@ def finish(recording: Recording, config: TrackConfig = QUICK, **options) -> list
     states = list(track(recording, config, **options))
     for state in states:
         assert np.isfinite(state.psnr)
-        for array in vars(state.gaussians).values():
+        for array in state.gaussians.arrays().values():
             assert np.isfinite(array).all()
     return states
 

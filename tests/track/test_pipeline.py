@@ -119,7 +119,7 @@ def test_track_stores_what_it_yields(whole, recording):
     tracks = run.tracks()
     for index, state in enumerate(track(recording, QUICK)):
         assert state.timestep == tracks.timesteps[index]
-        for name, array in vars(state.gaussians).items():
+        for name, array in state.gaussians.arrays().items():
             np.testing.assert_array_equal(getattr(tracks.at(index), name), array)
         metrics = run.read_pose(state.timestep).metrics
         assert set(metrics) == {"psnr", "seconds"} and metrics["psnr"] == state.psnr

@@ -40,6 +40,8 @@ PROTOCOL = {
     "reconstruct.rates.corrections": 1e-4,
     "reconstruct.rates.foreground_logits": 0.0,
     "reconstruct.final_means_rate": 1.0,
+    # "colour (RGB)"
+    "reconstruct.harmonics_degree": 0,
     "reconstruct.neutral_corrections": False,
     # "iterations 500-5000 every 100, threshold 2e-4"
     "reconstruct.densify.grow": True,
@@ -81,6 +83,7 @@ WITHOUT_EFFECT = {
     "follow.priors.sigma_neighbors": "sigma_m is given",
     "follow.priors.floor": "a place in the scene",
     "reconstruct.densify.maximum": "beyond what the protocol reaches",
+    "reconstruct.rates.harmonics": "there are none",
     "reconstruct.seed.": "the start is another matter",
     "device": "where",
     "threads": "where",

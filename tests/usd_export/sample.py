@@ -11,7 +11,13 @@ SH_C0 = 0.28209479177
 
 
 def make_tracks(
-    steps: int = 13, count: int = 60, static: int = 25, *, source_from_world: np.ndarray | None = None, stride: int = 1
+    steps: int = 13,
+    count: int = 60,
+    static: int = 25,
+    *,
+    source_from_world: np.ndarray | None = None,
+    stride: int = 1,
+    harmonics: int = 0,
 ) -> Tracks:
     """Particles whose first ``static`` ones never move, in an order that a writer must not take for granted."""
     rng = np.random.default_rng(7)
@@ -33,6 +39,7 @@ def make_tracks(
         camera_names=("7", "11"),
         camera_log_gains=rng.normal(size=(2, 3)).astype(np.float32),
         camera_offsets=rng.normal(size=(2, 3)).astype(np.float32),
+        harmonics=rng.normal(size=(count, harmonics, 3)).astype(np.float32) if harmonics else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.usd_export.sample import SH_C0, make_similarity, make_tracks
 from usd_export import export
@@ -46,6 +47,19 @@ def test_ply_holds_every_timestep_exactly_in_the_world_frame(tmp_path: Path):
         coefficients = columns(vertices, "f_dc_0", "f_dc_1", "f_dc_2")
         np.testing.assert_allclose(0.5 + SH_C0 * coefficients, tracks.colors, atol=1e-6)
         assert not columns(vertices, "nx", "ny", "nz").any()
+
+
+@pytest.mark.parametrize("harmonics", [3, 8, 15])
+def test_ply_holds_harmonics_channel_by_channel(tmp_path: Path, harmonics: int):
+    tracks = make_tracks(steps=2, harmonics=harmonics)
+    for i, file in enumerate(export(tracks, tmp_path / "box.ply")):
+        vertices = read_ply(file)
+        names = [f"f_rest_{k}" for k in range(3 * harmonics)]
+        assert vertices.dtype.names[8 : 10 + 3 * harmonics] == ("f_dc_2", *names, "opacity")
+        for channel in range(3):
+            rest = columns(vertices, *names[channel * harmonics : (channel + 1) * harmonics])
+            np.testing.assert_array_equal(rest, tracks.harmonics[:, :, channel])
+        np.testing.assert_array_equal(columns(vertices, "x", "y", "z"), tracks.means[i])
 
 
 def test_ply_overwrite_leaves_no_frame_of_a_longer_series(tmp_path: Path):

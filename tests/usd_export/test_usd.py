@@ -95,6 +95,21 @@ def test_usd_holds_constant_values_in_the_units_of_the_schema(tmp_path: Path):
         np.testing.assert_array_equal(np.array(foreground.Get()), tracks.foreground[ids])
 
 
+@pytest.mark.parametrize("harmonics", [3, 8, 15])
+def test_usd_pads_harmonics_to_degree_3(tmp_path: Path, harmonics: int):
+    tracks = make_tracks(harmonics=harmonics)
+    stage = Usd.Stage.Open(str(export_usd(tracks, tmp_path / "box.usdc")))
+    for name, ids in split(tracks).items():
+        splats = field(stage, name)
+        assert splats.GetRadianceSphericalHarmonicsDegreeAttr().Get() == 3
+        attribute = splats.GetRadianceSphericalHarmonicsCoefficientsAttr()
+        assert attribute.GetMetadata("elementSize") == 16
+        coefficients = np.array(attribute.Get()).reshape(len(ids), 16, 3)
+        np.testing.assert_allclose(coefficients[:, 0], (tracks.colors[ids] - 0.5) / SH_C0, atol=1e-6)
+        np.testing.assert_array_equal(coefficients[:, 1 : 1 + harmonics], tracks.harmonics[ids])
+        assert not coefficients[:, 1 + harmonics :].any()
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_usd_stage_says_what_it_is(tmp_path: Path, suffix: str):
     tracks = make_tracks(stride=3, source_from_world=make_similarity(5))

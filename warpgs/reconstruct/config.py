@@ -26,6 +26,8 @@ class Rates:
     """Logits of the foreground probabilities: a cloud's own labels are wrong at edges."""
     corrections: float = 1e-3
     """Per-camera color corrections (log gain and offset)."""
+    harmonics: float = 1.25e-4
+    """Coefficients of spherical harmonics of degree 1 and more, where there are any."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class ReconstructConfig:
     """The rate of the centers decays to this share."""
     neutral_corrections: bool = True
     """Keep the mean color correction of all cameras neutral, so that held-out cameras need none."""
+    harmonics_degree: int = 0
+    """Degree of the spherical harmonics by which colors depend on the direction of sight, 0 to 3; 0: they do not."""
     rates: Rates = field(default_factory=Rates)
     """Learning rates."""
     seed: SeedConfig = field(default_factory=SeedConfig)
@@ -89,6 +93,8 @@ class ReconstructConfig:
             refuse("reconstruct.steps", "at least 1", self.steps)
         if self.views_per_step < 1:
             refuse("reconstruct.views_per_step", "at least 1", self.views_per_step)
+        if self.harmonics_degree not in range(4):
+            refuse("reconstruct.harmonics_degree", "0, 1, 2 or 3", self.harmonics_degree)
 
 
 PAPER = ReconstructConfig(

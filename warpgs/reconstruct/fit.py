@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import warp as wp
 
+from warpgs.math.harmonics import HARMONICS
 from warpgs.math.order import morton_codes
 from warpgs.optimize.adam import Adam
 from warpgs.particles import Particles, logit
@@ -57,8 +58,8 @@ def reconstruct(
     rates = asdict(config.rates)
     correction_rate = rates.pop("corrections")
     rates["means"] *= radius
-    particles = Particles.upload(gaussians, objective.device)
-    adam = Adam(particles.named(), rates)
+    particles = Particles.upload(_with_harmonics(gaussians, config.harmonics_degree), objective.device)
+    adam = Adam(particles.named(), {name: rates[name] for name in particles.named()})
     adam.decay(max(config.steps, 1), {"means": config.final_means_rate})
     fit = _Fit(particles, particles.zeros_like(), adam, ScreenGradients(len(particles), objective.device))
     corrections = {"log_gains": objective.log_gains, "offsets": objective.offsets}
@@ -129,7 +130,16 @@ def _neutralized(gaussians: Gaussians, objective: Objective) -> Gaussians:
     log_gains = log_gains - mean_log_gain
     objective.log_gains.assign(log_gains)
     objective.offsets.assign(offsets - np.exp(log_gains) * mean_offset)
-    return replace(gaussians, colors=gaussians.colors * np.exp(mean_log_gain) + mean_offset)
+    colors = gaussians.colors * np.exp(mean_log_gain) + mean_offset
+    harmonics = None if gaussians.harmonics is None else gaussians.harmonics * np.exp(mean_log_gain)
+    return replace(gaussians, colors=colors, harmonics=harmonics)
+
+
+def _with_harmonics(gaussians: Gaussians, degree: int) -> Gaussians:
+    """With room for harmonics up to ``degree``, zero at first."""
+    if degree == 0 or gaussians.harmonics is not None:
+        return gaussians
+    return replace(gaussians, harmonics=np.zeros((len(gaussians), HARMONICS[degree], 3), np.float32))
 
 
 def _foreground_first(gaussians: Gaussians) -> Gaussians:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from warpgs.checks import check_finite, check_shape, refuse, sentence
+from warpgs.checks import check_finite, check_harmonics, check_shape, refuse, sentence
 from warpgs.files import whole_file
 
 FREE_SPACE = "free some disk space and run again with --resume; the timesteps stored before are whole"
@@ -49,6 +49,8 @@ def check_gaussians(path: Path, arrays: Arrays) -> None:
     }
     for name, shape in shapes.items():
         _check_float32(path, arrays, name, shape)
+    if "harmonics" in arrays:
+        check_harmonics(f"{path}: harmonics", arrays["harmonics"], count)
 
 
 def check_pose(path: Path, arrays: Arrays, count: int) -> None:

@@ -198,7 +198,7 @@ class Run:
         path = self.path / "gaussians.npz"
         if self.completed:
             refuse(path, "to be written before the first pose", f"{len(self.completed)} stored poses")
-        arrays = {field.name: getattr(gaussians, field.name) for field in dataclasses.fields(gaussians)}
+        arrays = gaussians.arrays()
         arrays["camera_names"] = np.array(camera_names, dtype=np.str_)
         arrays["camera_log_gains"] = camera_log_gains
         arrays["camera_offsets"] = camera_offsets
@@ -248,7 +248,8 @@ class Run:
             FileNotFoundError, ValueError, TypeError: not stored yet, or damaged.
         """
         arrays = self._read_gaussians()
-        return Gaussians(**{field.name: arrays[field.name] for field in dataclasses.fields(Gaussians)})
+        names = [field.name for field in dataclasses.fields(Gaussians) if field.name in arrays]
+        return Gaussians(**{name: arrays[name] for name in names})
 
     def read_pose(self, timestep: int) -> Pose:
         """What was stored for one timestep, bit for bit.
@@ -287,6 +288,7 @@ class Run:
             source_from_world=self.source_from_world,
             camera_names=tuple(map(str, constant["camera_names"])),
             **{name: constant[name] for name in kept},
+            harmonics=constant.get("harmonics"),
         )
 
     def _check_writable(self) -> None:
