@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, what it refuses and with which exit status."""
 
+import csv
 import json
 import shlex
 import subprocess
@@ -20,7 +21,7 @@ from warpgs.cli.command import parse
 from warpgs.run import Run
 from warpgs.track import PRESETS, TrackConfig, track
 
-VERBS = ("scenes", "inspect", "track", "evaluate", "render", "export")
+VERBS = ("scenes", "inspect", "track", "evaluate", "query", "render", "export")
 TIMESTEPS = range(0, 3)
 QUICK = shlex.split(
     "track tumble --run run --threads 1 --reconstruct.steps 10 --reconstruct.densify.every 0"
@@ -114,6 +115,9 @@ def test_help_of_each_verb_gives_an_example(verb, capsys):
         ["track", "tumble", "--run", "r", "--timesteps", "3"],
         ["track", "tumble", "--run", "r", "--timesteps", "0:x"],
         ["evaluate"],
+        ["query", "r"],
+        ["query", "r", "--point", "1", "2"],
+        ["query", "r", "--pixel", "6", "first", "1", "2"],
         ["render", "r"],
         ["render", "r", "--output", "o", "--cameras", "moon"],
         ["export", "r"],
@@ -285,6 +289,62 @@ def test_moved_scene_is_found_with_the_scene_option(run, here, capsys):
     assert "--scene" in one_sentence(capsys)
     assert main(["render", "run", "--output", "out", "--image-scale", "0.2", "--scene", "tumble"]) == 0
     assert len(list((here / "out").rglob("*.png"))) == 6
+
+
+# Query
+
+
+def test_query_prints_the_paths_of_pixels_and_points(run, here, capsys):
+    argv = [
+        "query",
+        str(run),
+        "--pixel",
+        "6",
+        "0",
+        "48",
+        "27",
+        "--pixel",
+        "7",
+        "2",
+        "40.5",
+        "20",
+        "--point",
+        "-0.1",
+        "0",
+    ]
+    assert main([*argv, "9", "--timestep", "1"]) == 0
+    captured = capsys.readouterr()
+    rows = list(csv.DictReader(captured.out.splitlines()))
+    assert [(r["query"], r["timestep"], r["camera"]) for r in rows] == [
+        (q, t, c) for q in "012" for t in "012" for c in "67"
+    ]
+    assert (rows[0]["x_px"], rows[0]["y_px"], rows[0]["visible"]) == ("48.000", "27.000", "1")
+    assert captured.err.startswith("query 2: unassigned, (-0.100, 0.000, 9.000) is beyond 3 sigma of every particle")
+
+
+def test_query_of_points_needs_no_scene_and_writes_a_file(run, here, capsys):
+    moved = here / "run"
+    moved.mkdir()
+    for name in ("poses", "gaussians.npz"):
+        (moved / name).symlink_to(run / name)
+    config = json.loads((run / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps(config | {"scene": str(here / "gone")}))
+    (here / "queries.csv").write_text("x,y,z\n0,0,0.5\n")
+    argv = ["query", "run", "--file", "queries.csv", "--output", "out/paths.csv"]
+    assert main(argv) == 0
+    assert len((here / "out" / "paths.csv").read_text().splitlines()) == 4
+    capsys.readouterr()
+    assert main(argv) == 1
+    assert "--overwrite" in one_sentence(capsys)
+    assert main([*argv, "--overwrite", "--cameras", "6"]) == 1
+    assert "--scene" in one_sentence(capsys)
+    assert main([*argv, "--overwrite", "--cameras", "6", "--scene", "tumble"]) == 0
+    assert "visible" in (here / "out" / "paths.csv").read_text()
+
+
+def test_query_refuses_pixels_outside_the_picture(run, here, capsys):
+    assert main(["query", str(run), "--pixel", "6", "0", "96", "3"]) == 1
+    assert "expected a pixel of camera 6, x in 0..96 and y in 0..54, got (96, 3)" in one_sentence(capsys)
 
 
 # Render

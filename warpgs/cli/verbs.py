@@ -3,6 +3,7 @@
 from warpgs.cli.evaluate import EVALUATE
 from warpgs.cli.export import EXPORT
 from warpgs.cli.inspect import INSPECT
+from warpgs.cli.query import QUERY
 from warpgs.cli.render import RENDER
 from warpgs.cli.scenes import SCENES
 from warpgs.cli.track import TRACK
@@ -12,6 +13,7 @@ VERBS = {
     "inspect": INSPECT,
     "track": TRACK,
     "evaluate": EVALUATE,
+    "query": QUERY,
     "render": RENDER,
     "export": EXPORT,
 }
