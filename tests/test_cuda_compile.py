@@ -45,6 +45,9 @@ CPU_ONLY = {
     ("warpgs.losses.photometric_cpu", "loss_kernel"),
     # eight neighbors at a time; fused.py holds the twin
     ("warpgs.priors.fused_cpu", "lane_pairs_kernel"),
+    # what one CPU core can do at most
+    ("warpgs.bench.limit", "limit_forward_kernel"),
+    ("warpgs.bench.limit", "limit_backward_kernel"),
 }
 
 

@@ -1,5 +1,6 @@
 """Every verb of the command line, in the order of ``warpgs --help``. A new one: a file beside this, an entry here."""
 
+from warpgs.cli.bench import BENCH
 from warpgs.cli.evaluate import EVALUATE
 from warpgs.cli.export import EXPORT
 from warpgs.cli.inspect import INSPECT
@@ -16,4 +17,5 @@ VERBS = {
     "query": QUERY,
     "render": RENDER,
     "export": EXPORT,
+    "bench": BENCH,
 }
