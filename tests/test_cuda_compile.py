@@ -23,6 +23,7 @@ import warpgs
 from warpgs.render import composite_cuda
 from warpgs.render.channels import CHANNELS, COLOR_MASK
 from warpgs.render.composite_cuda_native import SHARED_BYTES
+from warpgs.render.project import project_kernels
 
 ARCHITECTURES = (75, 86, 90)
 FACTORY_ARGUMENTS = {
@@ -173,3 +174,10 @@ def test_compositing_shares_batches_and_sums_over_warps_before_atomics(channels,
         assert 1 <= bodies <= 5
         assert ptx.count("shfl.sync.bfly") == bodies * sum(ROUNDS[size] for size in groups)
         assert len(re.findall(r"(?:atom|red)\.global\.add\.f32", ptx)) == bodies * len(groups)
+
+
+def test_gradients_of_the_pose_are_summed_over_warps_before_atomics(tmp_path):
+    kernel = project_kernels(wp.float32, COLOR_MASK, 0).adjoint
+    ptx = ptx_of(kernel, tmp_path)
+    assert ptx.count("activemask.b32") == ptx.count("atom.global.add.f64") == 6
+    assert "shfl.sync.idx" in ptx

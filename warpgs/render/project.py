@@ -16,6 +16,7 @@ import warp as wp
 
 from warpgs.math.pinhole import LOW_PASS_PX2, view_struct
 from warpgs.math.rotation import rotation_funcs
+from warpgs.math.warps import add_from_all
 from warpgs.particles import Particles
 from warpgs.render.shade import GRADIENT, RECORD, shade_funcs
 
@@ -253,8 +254,8 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
                 wp.dot(axes[0], g_axes[1]) - wp.dot(axes[1], g_axes[0]),
             )
             for k in range(3):
-                wp.atomic_add(adj_views, view_index[0], k, wp.float64(torque[k]))
-                wp.atomic_add(adj_views, view_index[0], 3 + k, wp.float64(-g_p[k]))
+                add_from_all(adj_views, view_index[0], k, wp.float64(torque[k]))
+                add_from_all(adj_views, view_index[0], 3 + k, wp.float64(-g_p[k]))
         adj_means[i] += wp.transpose(view.rotation) * g_p
 
         # A = W R diag(s)
