@@ -78,7 +78,11 @@ def driver(request) -> Driver:
 
 
 def evaluate(
-    pictures: Pictures, driver: Driver, dtype: type = wp.float64, loss: PhotometricLoss | None = None
+    pictures: Pictures,
+    driver: Driver,
+    dtype: type = wp.float64,
+    loss: PhotometricLoss | None = None,
+    area: tuple[int, int, int, int] | None = None,
 ) -> Result:
     """The last of three pictures, the others of which are noise."""
 
@@ -94,7 +98,7 @@ def evaluate(
     log_gains, offsets = upload(pictures.log_gains), upload(pictures.offsets)
     loss.evaluate(
         upload(pictures.image), targets, moments, driver.index(2), upload(pictures.weights), log_gains, offsets,
-        driver.index(CAMERA),
+        driver.index(CAMERA), area=None if area is None else wp.array(area, dtype=wp.int32, device=driver.device),
     )  # fmt: skip
     adj_log_gains, adj_offsets = wp.zeros_like(log_gains), wp.zeros_like(offsets)
     loss.correction_backward(driver.index(CAMERA), adj_log_gains, adj_offsets)
@@ -202,6 +206,22 @@ def test_correction_backward_adds_to_what_is_there(driver):
         loss.correction_backward(driver.index(CAMERA), adj_log_gains, adj_offsets)
     np.testing.assert_allclose(adj_log_gains.numpy(), 1.0 + 2.0 * once.adj_log_gains, rtol=1e-12)
     np.testing.assert_allclose(adj_offsets.numpy(), 1.0 + 2.0 * once.adj_offsets, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "area",
+    [(0, 0, 0, 0), (13, 30, 9, 20), (8, 15, 31, 31), (0, 44, 0, 31), (40, 44, 3, 12), (0, 21, 25, 31), (5, 4, 3, 2)],
+)
+def test_gradient_of_an_area_is_that_of_the_whole_picture(area, driver):
+    pictures = random_pictures((32, 45))
+    whole = evaluate(pictures, driver, wp.float32)
+    loss = driver.loss((4, 32, 45), wp.float32)
+    part = evaluate(pictures, driver, wp.float32, loss=loss, area=area)
+    columns, rows = slice(area[0], area[1] + 1), slice(area[2], area[3] + 1)
+    np.testing.assert_array_equal(part.adj_image[:, rows, columns], whole.adj_image[:, rows, columns])
+    again = evaluate(pictures, driver, wp.float32, loss=loss)
+    np.testing.assert_array_equal(again.adj_image, whole.adj_image)
+    assert again.value == pytest.approx(whole.value, rel=1e-12)
 
 
 def test_a_picture_is_prepared_in_place_of_another(driver):

@@ -8,7 +8,8 @@ from tests.reconstruct.room import BALL_CENTER, BALL_RADIUS, room_frame, texture
 from warpgs.optimize import Adam
 from warpgs.particles import Particles
 from warpgs.reconstruct.iteration import Iteration
-from warpgs.reconstruct.objective import Objective, ViewOrder
+from warpgs.reconstruct.objective import Objective
+from warpgs.reconstruct.order import ViewOrder
 from warpgs.types import Frame, Gaussians
 
 COUNT, STEPS = 200, 12

@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.reconstruct.room import BALL_CENTER, BALL_RADIUS, room_frame, texture
 from warpgs.particles import Particles
-from warpgs.reconstruct.objective import Objective, ViewOrder, scene_radius
+from warpgs.reconstruct.objective import Objective, scene_radius
+from warpgs.reconstruct.order import ViewOrder
 from warpgs.types import Camera, Frame, Gaussians
 
 COUNT, MOVING = 500, 150

@@ -64,6 +64,7 @@ class PhotometricLoss:
         self._driver = driver(shape, self.device, dtype)
         self._sums = wp.zeros((shape[0], 4), dtype=wp.float64, device=device)
         """Of each channel: weighted loss, squared error, gradients by log gain and offset."""
+        self._everywhere = wp.zeros(0, dtype=wp.int32, device=device)
         self.adj_image = wp.zeros(shape, dtype=dtype, device=device)
         """Gradient of the last ``evaluate`` by its image, shape [channels, height, width]."""
 
@@ -90,6 +91,8 @@ class PhotometricLoss:
         log_gains: wp.array2d,
         offsets: wp.array2d,
         view_index: wp.array[wp.int32],
+        *,
+        area: wp.array[wp.int32] | None = None,
     ) -> None:
         """Compute the loss and its gradient, kept in ``adj_image``. Can be captured.
 
@@ -102,9 +105,13 @@ class PhotometricLoss:
             log_gains: Color correction of all cameras, shape [cameras, 3].
             offsets: The same.
             view_index: Which camera took the picture, shape [1].
+            area: First and last column, first and last row of the pixels whose gradient is wanted, shape [4], inside
+                the image; empty when the last is before the first. The gradient elsewhere is undefined then, and
+                ``value``, ``psnr`` and ``correction_backward`` know only part of the picture. All of it by default.
         """
         check_array("image", image, self.dtype, self.shape)
-        inputs = [image, pictures, moments, picture_index, weights, log_gains, offsets, view_index]
+        area = self._everywhere if area is None else area
+        inputs = [image, pictures, moments, picture_index, weights, log_gains, offsets, view_index, area]
         self._driver.evaluate(inputs, [self.adj_image, self._sums])
 
     def correction_backward(

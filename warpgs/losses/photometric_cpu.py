@@ -45,12 +45,12 @@ auto sum = [](Real8 v) -> double {
 };
 // A ring holds three maps, eight pixels of each in turn: one address per row then serves all three.
 auto ring_row = [&](int ring, int y) -> Real* { return rings + (size_t)(ring * TAPS + y % TAPS) * 3 * padded; };
-auto blur_line = [&](int ring, int y) {
+auto blur_line = [&](int ring, int y, int begin, int end) {
     // rows of ``line`` -> row y of a ring
     Real* to = ring_row(ring, y);
     for (int m = 0; m < 3; m++) {
         const Real* from = line + m * line_size + MARGIN - RADIUS;
-        for (int x = 0; x < padded; x += 8) {
+        for (int x = begin; x < end; x += 8) {
             Real8 even = window[0] * load(from + x), odd = window[1] * load(from + x + 1);
             for (int k = 2; k < TAPS - 1; k += 2) {
                 even += window[k] * load(from + x + k);
@@ -89,7 +89,7 @@ for (int y = 0; y < height + RADIUS; y++) {
         Real *b = line + MARGIN, *bb = b + line_size;
         for (int x = 0; x < width; x++) b[x] = picture[(size_t)y * width + x];
         for (int x = 0; x < width; x++) bb[x] = b[x] * b[x];
-        blur_line(0, y);
+        blur_line(0, y, 0, padded);
     }
     if (y < RADIUS) continue;
     const Column column = column_of(0, y - RADIUS);
@@ -124,25 +124,35 @@ auto load_part = [&](const Real* row, int x, Real beyond) -> Real8 {
 const Real8 lanes = {0, 1, 2, 3, 4, 5, 6, 7};
 auto inside = [&](Real8 v, int x) -> Real8 { return lanes < (Real)(width - x) ? v : zero; };
 
-for (int y = 0; y < height + 2 * RADIUS; y++) {
-    if (y < height) {
+// The gradient is wanted from row first to row last, and in columns in blocks from begin to end; SSIM a window further
+// out, and the picture another window.
+const bool everywhere = area.shape[0] == 0;
+const int first = everywhere ? 0 : area.data[2], last = everywhere ? height - 1 : area.data[3];
+const int begin = everywhere ? 0 : area.data[0] & ~7, end = everywhere ? padded : (area.data[1] & ~7) + 8;
+const int ssim_begin = wp::max(begin - 8, 0), ssim_end = wp::min(end + 8, padded);
+const int raw_begin = wp::max(ssim_begin - 8, 0), raw_end = wp::min(ssim_end + 8, padded);
+const int ssim_first = wp::max(first - RADIUS, 0), ssim_last = wp::min(last + RADIUS, height - 1);
+const int raw_last = wp::min(ssim_last + RADIUS, height - 1);
+
+for (int y = wp::max(ssim_first - RADIUS, 0); y <= last + 2 * RADIUS; y++) {
+    if (y <= raw_last) {
         const Real *a_row = raw + (size_t)y * width, *b_row = picture + (size_t)y * width;
         Real* to = line + MARGIN;
-        for (int x = 0; x < padded; x += 8) {
+        for (int x = raw_begin; x < raw_end; x += 8) {
             const Real8 a = inside(gain * load_part(a_row, x, 0) + offset, x), b = load_part(b_row, x, 0);
             store(to + x, a);
             store(to + line_size + x, a * a);
             store(to + 2 * line_size + x, a * b);
         }
-        blur_line(0, y);
+        blur_line(0, y, ssim_begin, ssim_end);
     }
     const int middle = y - RADIUS;
-    if (middle >= 0 && middle < height) {
+    if (middle >= ssim_first && middle <= ssim_last) {
         const Column column = column_of(0, middle);
         const Real *mb_row = mean_b + (size_t)middle * width, *bb_row = square_b + (size_t)middle * width;
         Real* to = line + MARGIN;
         Real8 row_ssim = zero;
-        for (int x = 0; x < padded; x += 8) {
+        for (int x = ssim_begin; x < ssim_end; x += 8) {
             const Maps maps = blur_column(column, x);
             const Real8 ma = maps.a, aa = maps.aa, ab = maps.ab;
             const Real8 mb = load_part(mb_row, x, 0), bb = load_part(bb_row, x, 0);
@@ -158,14 +168,14 @@ for (int y = 0; y < height + 2 * RADIUS; y++) {
             row_ssim += inside(v, x);
         }
         ssim += sum(row_ssim);
-        blur_line(1, middle);
+        blur_line(1, middle, begin, end);
     }
-    const int last = y - 2 * RADIUS;
-    if (last < 0) continue;
-    const Column column = column_of(1, last);
-    const size_t row = (size_t)last * width;
+    const int done = y - 2 * RADIUS;
+    if (done < first) continue;
+    const Column column = column_of(1, done);
+    const size_t row = (size_t)done * width;
     Real8 row_absolute = zero, row_squared = zero, row_by_log_gain = zero, row_by_offset = zero;
-    for (int x = 0; x < padded; x += 8) {
+    for (int x = begin; x < end; x += 8) {
         const Real8 corrected = gain * load_part(raw + row, x, 0), b = load_part(picture + row, x, 0);
         const Real8 a = corrected + offset, e = inside(a - b, x);
         const Real8 sign = (e > zero ? (Real8)(Real)1 : zero) - (e < zero ? (Real8)(Real)1 : zero);
@@ -216,7 +226,7 @@ def photometric_kernels(dtype: type) -> SimpleNamespace:
     @wp.func_native(_snippet(_EVALUATE, dtype))
     def stream_loss(
         image: planes, pictures: stacks, moments: stacks, index: int, weight: real, gain: real, offset: real,
-        channels: int, height: int, width: int,
+        area: wp.array(dtype=wp.int32), channels: int, height: int, width: int,
         scratch: wp.array2d(dtype=real), gradient: planes, sums: wp.array2d(dtype=wp.float64), channel: int,
     ): ...  # fmt: skip
 
@@ -237,6 +247,7 @@ def photometric_kernels(dtype: type) -> SimpleNamespace:
         log_gains: wp.array2d(dtype=real),
         offsets: wp.array2d(dtype=real),
         view_index: wp.array(dtype=wp.int32),
+        area: wp.array(dtype=wp.int32),
         # outputs
         scratch: wp.array2d(dtype=real),
         gradient: planes,
@@ -245,7 +256,7 @@ def photometric_kernels(dtype: type) -> SimpleNamespace:
         c = wp.tid()
         gain, offset = correction(log_gains, offsets, view_index[0], c)
         stream_loss(
-            image, pictures, moments, picture_index[0], weights[c], gain, offset,
+            image, pictures, moments, picture_index[0], weights[c], gain, offset, area,
             image.shape[0], image.shape[1], image.shape[2], scratch, gradient, sums, c,
         )  # fmt: skip
 

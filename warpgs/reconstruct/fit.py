@@ -15,7 +15,8 @@ from warpgs.particles import Particles, logit
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.densify import RESET_OPACITY, ScreenGradients, densify
 from warpgs.reconstruct.iteration import Iteration
-from warpgs.reconstruct.objective import Objective, ViewOrder, scene_radius
+from warpgs.reconstruct.objective import Objective, scene_radius
+from warpgs.reconstruct.order import ViewOrder
 from warpgs.types import Gaussians
 
 PROGRESS_EVERY = 20

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
@@ -19,6 +18,7 @@ from warpgs.losses import PhotometricLoss
 from warpgs.math.pinhole import upload_views
 from warpgs.particles import Particles, add_particles
 from warpgs.reconstruct.pictures import Pictures, planes_of
+from warpgs.reconstruct.worker import Worker, drawn_area_kernel
 from warpgs.render import Backdrop, Rasterizer
 from warpgs.render.channels import COLOR_MASK, COLOR_SHARES
 from warpgs.types import Camera, Frame
@@ -38,24 +38,6 @@ def scene_radius(cameras: Sequence[Camera]) -> float:
     if (centers == centers[:1]).all():
         refuse("training cameras", "at least two, at different places", len(centers), "add views of the scene")
     return 1.1 * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
-
-
-@dataclass(eq=False)
-class Worker:
-    """The buffers that one view needs."""
-
-    rasterizer: Rasterizer
-    loss: PhotometricLoss
-    gradients: Particles
-    views: dict[int, Replay]
-    """What is launched for each view."""
-    total: Replay
-    """Adds ``gradients`` to those of the step."""
-
-    def forget(self) -> None:
-        """Buffers moved or changed hands: captured launches are void."""
-        for replay in (*self.views.values(), self.total):
-            replay.forget()
 
 
 class Objective:
@@ -97,9 +79,11 @@ class Objective:
         self._held: Particles | None = None
         self._backdrops: dict[int, Backdrop] = {}
         self._last: list[Worker] = []
+        self._last_views: list[int] = []
         self._particles = self._gradients = Particles.zeros(0, device)  # of the last step: captured launches use them
         self._corrections = corrections
         self._device_weights = wp.array(self._weights, dtype=float, device=device)
+        self._corrected = False
         self.cameras: tuple[Camera, ...] = ()
         self.generation = 0
         """Counts moves of buffers: what others captured of ``launch`` before is void."""
@@ -183,7 +167,7 @@ class Objective:
             beside: More work for this step, done by the calling thread while the others render. It may add to
                 ``gradients``: what the views have to add comes after it.
         """
-        self._bind(particles, gradients)
+        self._bind(particles, gradients, corrected=adj_log_gains is not None)
         workers = [
             self._worker(slot, self.cameras[view], particles, len(gradients)) for slot, view in enumerate(view_indices)
         ]
@@ -208,7 +192,7 @@ class Objective:
             beside()
             for slot in range(len(workers)):
                 run(slot)
-        self._last = workers
+        self._last, self._last_views = workers, list(view_indices)
         for worker, view in zip(workers, view_indices, strict=True):
             worker.total.run()
             if adj_log_gains is not None and adj_offsets is not None:
@@ -237,7 +221,7 @@ class Objective:
             beside: As in ``accumulate``.
         """
         [pictures] = self._pictures.values()
-        self._bind(particles, gradients)
+        self._bind(particles, gradients, corrected=False)
         workers = [self._worker(slot, self.cameras[0], particles, len(gradients)) for slot in range(view_indices.size)]
         for slot, worker in enumerate(workers):
             view, picture = (indices[slot : slot + 1] for indices in (view_indices, picture_indices))
@@ -264,9 +248,11 @@ class Objective:
         """Whether ``launch`` is the way to iterate: on CUDA, where pictures are of one size."""
         return self.device.is_cuda and len(self._pictures) == 1
 
-    def _bind(self, particles: Particles, gradients: Particles) -> None:
-        if self._particles is not particles or self._gradients is not gradients:
-            self._particles, self._gradients = particles, gradients
+    def _bind(self, particles: Particles, gradients: Particles, *, corrected: bool) -> None:
+        """Take note of what is launched with, and forget captured launches if it is something else than last time."""
+        same = self._particles is particles and self._gradients is gradients and self._corrected == corrected
+        if not same:
+            self._particles, self._gradients, self._corrected = particles, gradients, corrected
             for worker in self._workers.values():
                 worker.forget()
 
@@ -286,20 +272,39 @@ class Objective:
         self, worker: Worker, view: wp.array, pictures: Pictures, picture: wp.array, backdrop: Backdrop | None
     ) -> None:
         """Render, compare, differentiate."""
-        rasterizer, loss = worker.rasterizer, worker.loss
+        rasterizer = worker.rasterizer
         rasterizer.render(self._particles, self.views, view, backdrop=backdrop, check=False)
-        loss.evaluate(
-            rasterizer.image, pictures.channels, pictures.moments, picture, self._device_weights,
-            self.log_gains, self.offsets, view,
+        moving_only = backdrop is not None and not self._corrected
+        if moving_only:
+            inputs = [rasterizer.records, rasterizer.width, rasterizer.height]
+            wp.launch(drawn_area_kernel, 1, inputs, [worker.area], device=self.device, record_tape=False)
+        self._compare(worker, view, pictures, picture, worker.area if moving_only else None)
+        rasterizer.backward(self._particles, self.views, view, worker.loss.adj_image, worker.gradients)
+
+    def _compare(
+        self, worker: Worker, view: wp.array, pictures: Pictures, picture: wp.array, area: wp.array | None
+    ) -> None:
+        worker.loss.evaluate(
+            worker.rasterizer.image, pictures.channels, pictures.moments, picture, self._device_weights,
+            self.log_gains, self.offsets, view, area=area,
         )  # fmt: skip
-        rasterizer.backward(self._particles, self.views, view, loss.adj_image, worker.gradients)
+
+    def _compare_everywhere(self) -> None:
+        """Complete the sums of the last step, which saw only the surroundings of what moves among a backdrop."""
+        if self._held is None:
+            return
+        for worker, view in zip(self._last, self._last_views, strict=True):
+            index, picture = (i[view : view + 1] for i in (self._view_indices, self._picture_indices))
+            self._compare(worker, index, self._pictures[_size(self.cameras[view])], picture, None)
 
     def psnr(self) -> float:
         """Mean PSNR [dB] of the views of the last step; reads back from the device."""
+        self._compare_everywhere()
         return float(np.mean([worker.loss.psnr() for worker in self._last]))
 
     def value(self) -> float:
         """Image loss of the last step; reads back from the device."""
+        self._compare_everywhere()
         return float(sum(worker.loss.value() for worker in self._last))
 
     def rasterizers(self) -> list[Rasterizer]:
@@ -334,6 +339,7 @@ class Objective:
                 Rasterizer(count, camera.width, camera.height, channels=self.channels, device=self.device),
                 PhotometricLoss(shape, self.device) if worker is None else worker.loss,
                 mine,
+                wp.zeros(4, dtype=int, device=self.device),
                 {},
                 Replay(self.device, lambda: add_particles(mine, self._gradients)),
             )
@@ -361,20 +367,3 @@ def _same_views(cameras: Sequence[Camera], others: Sequence[Camera]) -> bool:
         and np.array_equal(a.world_from_camera, b.world_from_camera)
         for a, b in zip(cameras, others, strict=True)
     )
-
-
-class ViewOrder:
-    """Training views in random order, each once per round; depends on the seed and the timestep alone."""
-
-    def __init__(self, view_count: int, views_per_step: int, seed: int, timestep: int) -> None:
-        self._random = np.random.default_rng([seed, timestep])
-        self._view_count = view_count
-        self._per_step = min(views_per_step, view_count)
-        self._queue: list[int] = []
-
-    def take(self) -> list[int]:
-        """The views of the next step, all different; a round ends with views left over when they fill no step."""
-        if len(self._queue) < self._per_step:
-            self._queue = self._random.permutation(self._view_count).tolist()
-        taken, self._queue = self._queue[: self._per_step], self._queue[self._per_step :]
-        return taken

@@ -145,7 +145,6 @@ for (int base = begin; base < end; base += BATCH) {
 BACKWARD = """
 if (active_count < records.shape[0]) {
     // behind the last splat that wants a gradient there is nothing to learn: ``rest`` already holds what follows
-    barrier();  // the block may come from another tile
     if (thread == 0) shared.last = begin - 1;
     barrier();
     int last = begin - 1;

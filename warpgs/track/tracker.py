@@ -26,7 +26,8 @@ from warpgs.priors import (
 )
 from warpgs.reconstruct.fit import PROGRESS_EVERY, Progress
 from warpgs.reconstruct.iteration import Iteration
-from warpgs.reconstruct.objective import Objective, ViewOrder
+from warpgs.reconstruct.objective import Objective
+from warpgs.reconstruct.order import ViewOrder
 from warpgs.track.config import FollowConfig, PriorConfig
 from warpgs.track.predict import Poses, predict_linear, predict_rigid
 from warpgs.track.rigid import Clusters
