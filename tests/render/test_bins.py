@@ -258,3 +258,20 @@ def test_view_that_does_not_fit_is_black_until_the_rasterizer_grows(driver):
     rasterizer.render(*inputs, check=False)
     assert not rasterizer.overflowed()
     np.testing.assert_array_equal(rasterizer.image.numpy(), driver.render(crowded).image.numpy())
+
+
+def test_an_iteration_reads_nothing_back(driver, monkeypatch):
+    """Else it could not be captured on CUDA, and would wait."""
+    world = World(random_parameters(41, 100), look_at((0.0, -3.0, 0.5)))
+    rasterizer = driver.render(world, channels=4)
+    inputs = driver.particles(world), driver.views(world), driver.first_view()
+    adj_image, gradients = wp.ones_like(rasterizer.image), driver.zeros(world)
+
+    def read(array):
+        raise AssertionError("read back")
+
+    monkeypatch.setattr(wp.array, "numpy", read)
+    rasterizer.render(*inputs, check=False)
+    rasterizer.backward(*inputs, adj_image, gradients)
+    with pytest.raises(AssertionError, match="read back"):
+        rasterizer.overflowed()

@@ -3,7 +3,8 @@
 A block fetches the splats of its tile together, a batch at a time, into shared memory, and stops when all its pixels
 are saturated. The maths is that of composite_cpu.py: the backward pass goes front to back with the sum S = v . (color
 still to come). Gradients are added up over each warp before any atomic: one atomic per warp, splat and number, to
-neighboring addresses. Every channel has a register per thread, twice that in the backward pass, up to the 32 there are.
+neighboring addresses. Every channel has a register per thread, twice that in the backward pass, up to the 32 there are;
+with more channels batches get smaller, so that shared memory stays the same.
 
 The C++ is in composite_cuda_native.py. It also runs on the CPU, where the tests compare it with the oracle and with
 composite_cpu.py, if ``wp.config.enable_cpu_blocks`` is set: slowly, but with the same steps.
