@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from scenes import TransformsScene, open_scene
+from scenes.pictures import read_image
 from scenes.synthetic import tumble
 from scenes.transforms import FILE
 from scenes.undistort import Lens, Undistortion
@@ -19,6 +21,7 @@ from tests.scenes.transforms_folder import (
     FOLDER_PER_TIMESTEP,
     write_transforms,
 )
+from warpgs.types import Camera
 
 RECORDING = Path(__file__).parents[3] / "shared" / "data" / "fox25"
 NAMINGS = {
@@ -304,3 +307,34 @@ def test_real_photos_look_at_a_common_point_from_above_the_ground():
     for camera in (*train, *test):
         seen = camera.intrinsics @ (camera.camera_from_world @ [*point, 1.0])[:3]
         assert seen[2] > 0.0 and 0 < seen[0] / seen[2] < camera.width and 0 < seen[1] / seen[2] < camera.height
+
+
+@pytest.mark.skipif(not RECORDING.is_dir(), reason="the recording is not here")
+def test_matched_features_of_real_photos_lie_on_their_epipolar_lines_once_undistorted():
+    names = ("0035", "0042")
+    shots = [TransformsScene(RECORDING)._instants[0][name] for name in names]
+    poses = [shot.camera.world_from_camera for shot in shots]
+    taken = [replace(shot.taken, world_from_camera=pose) for shot, pose in zip(shots, poses, strict=True)]
+    pictures = [read_image(shot.picture, shot.taken) for shot in shots]
+    undistorted = [shot.undistortion.resample(picture) for shot, picture in zip(shots, pictures, strict=True)]
+    before = epipolar_errors_px(pictures, taken)
+    after = epipolar_errors_px(undistorted, [shot.camera for shot in shots])
+    assert min(len(before), len(after)) > 60
+    assert np.median(after) < 1.5 and np.median(before) > 2.0 * np.median(after)
+
+
+def epipolar_errors_px(images: list[np.ndarray], cameras: list[Camera]) -> np.ndarray:
+    """Distance [px] of each SIFT feature in the second picture from the line on which the first's match must lie."""
+    found = []
+    for image in images:
+        half = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        points, descriptors = cv2.SIFT_create(3000).detectAndCompute(half, None)
+        pixels = 2.0 * (np.array([point.pt for point in points]) + 0.5)  # OpenCV counts centers from 0
+        found.append((np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1), descriptors))
+    (first, a), (second, b) = found
+    matches = [m for m, other in cv2.BFMatcher().knnMatch(a, b, k=2) if m.distance < 0.7 * other.distance]
+    second_from_first = cameras[1].camera_from_world @ cameras[0].world_from_camera
+    essential = np.cross(second_from_first[:3, 3], second_from_first[:3, :3], axisb=0, axisc=0)
+    inverses = [np.linalg.inv(camera.intrinsics) for camera in cameras]
+    lines = first[[m.queryIdx for m in matches]] @ (inverses[1].T @ essential @ inverses[0]).T
+    return np.abs((second[[m.trainIdx for m in matches]] * lines).sum(axis=1)) / np.hypot(lines[:, 0], lines[:, 1])
