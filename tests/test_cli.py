@@ -263,6 +263,18 @@ def test_evaluate_prints_the_table_and_writes_json(run, here, capsys):
     assert f"{value['mean']['psnr']:.2f} dB" in table and "3D survival" in table
 
 
+def test_evaluate_prints_a_line_for_each_timestep_and_draws_plots(run, here, capsys):
+    assert main(["evaluate", str(run), "--per-timestep", "--plots", "plots"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-7:-4]] == ["0", "1", "2"]
+    names = ["pictures.png", "tracks.png", "tracks_6.png", "tracks_7.png"]
+    assert lines[-4:] == [f"plots/{name}" for name in names]
+    assert {path.name for path in (here / "plots").iterdir()} == set(names)
+    assert Image.open(here / "plots" / "tracks_6.png").size == (960, 540)
+    assert main(["evaluate", str(run), "--plots", "plots"]) == 1
+    assert "--overwrite" in one_sentence(capsys)
+
+
 def test_evaluate_refuses_an_existing_json_before_working(run, here, capsys):
     (here / "report.json").write_text("mine")
     assert main(["evaluate", str(run), "--json", "report.json"]) == 1

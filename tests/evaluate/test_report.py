@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scenes import SyntheticOptions
 from scenes.synthetic import tumble
@@ -12,6 +13,7 @@ from tests.perfect_run import NoSettings, write_perfect_run
 from warpgs.evaluate import evaluate, table
 from warpgs.evaluate.images import psnr
 from warpgs.evaluate.pictures import corrected, flicker, scaled
+from warpgs.evaluate.plots import save_plots
 from warpgs.render import Renderer
 from warpgs.run import Run
 
@@ -236,3 +238,21 @@ def test_flicker_of_a_shaking_background_is_seen_on_still_pixels(run, scene, ren
             means[still] += np.float32(0.01 * (index % 2))
             shaking.write_pose(timestep, means, tracks.rotations_wxyz[index], metrics={})
     assert evaluate(shaking, scene, renderer).flicker > 2.0 * report.flicker
+
+
+def test_plots_of_a_run_without_truth_show_its_particles(scene, run, renderer, tmp_path, monkeypatch):
+    blind = tumble(OPTIONS)
+    monkeypatch.setattr(blind, "ground_truth", lambda: None)
+    report = evaluate(run, blind, renderer)
+    names = [path.name for path in save_plots(report, run.tracks(), blind, tmp_path)]
+    assert names == ["pictures.png", "tracks_6.png", "tracks_7.png"]
+    picture = np.asarray(Image.open(tmp_path / "tracks_6.png"))
+    plain = blind.frame(4, "test").images[0].repeat(10, axis=0).repeat(10, axis=1)
+    assert picture.shape == plain.shape and (picture != plain).any()
+
+
+def test_plots_of_a_single_instant_are_drawn(scene, renderer, tmp_path):
+    write_perfect_run(tmp_path / "one", scene, range(1))
+    run = Run.open(tmp_path / "one")
+    names = [path.name for path in save_plots(evaluate(run, scene, renderer), run.tracks(), scene, tmp_path / "plots")]
+    assert names == ["pictures.png", "tracks.png", "tracks_6.png", "tracks_7.png"]

@@ -25,6 +25,8 @@ class Evaluate:
     """The run directory."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write all figures to this file."""
+    plots: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Also draw errors over time, and tracks over the pictures of the last timestep, into this folder."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
     """Where the scene is now, if it moved since it was tracked."""
     per_timestep: Flag = False
@@ -36,7 +38,7 @@ class Evaluate:
     threads: int = 0
     """CPU threads; 0 takes all cores."""
     overwrite: Flag = False
-    """Replace an existing JSON file."""
+    """Replace an existing JSON file, and plots of the same names."""
     debug: Flag = False
     """Show where an error came from."""
 
@@ -44,11 +46,13 @@ class Evaluate:
 def evaluate_run(arguments: Evaluate) -> None:
     from warpgs.checks import check_absent
     from warpgs.evaluate import evaluate, table
+    from warpgs.evaluate.plots import save_plots
     from warpgs.files import whole_file
     from warpgs.render import Renderer
 
-    if arguments.json is not None:
-        check_absent(arguments.json, arguments.overwrite)
+    for output in (arguments.json, arguments.plots):
+        if output is not None:
+            check_absent(output, arguments.overwrite)
     run, scene = open_run(arguments.run, arguments.scene)
     renderer = Renderer(device=arguments.device, threads=arguments.threads)
     with progress_bar("evaluate", len(run.completed)) as bar:
@@ -62,6 +66,9 @@ def evaluate_run(arguments: Evaluate) -> None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(arguments.json) as temporary:
             temporary.write_text(report.to_json(), encoding="utf-8")
+    if arguments.plots is not None:
+        for path in save_plots(report, run.tracks(), scene, arguments.plots):
+            print(path)
 
 
 EVALUATE = Verb(Evaluate, evaluate_run)

@@ -77,6 +77,7 @@ def evaluate(
         in_pictures=plane,
         body_reports=bodies,
         picture_tracks=followed,
+        body_of_track=() if truth is None else tuple(truth.body_names[i] for i in truth.body_index),
         seconds=tuple(run.read_pose(t).metrics.get("seconds", float("nan")) for t in tracks.timesteps),
         bytes=tuple((run.path / "poses" / pose_name(t)).stat().st_size for t in tracks.timesteps),
     )

@@ -67,6 +67,8 @@ class Report:
     """The same for each body."""
     picture_tracks: tuple[PictureTracks, ...]
     """What ``in_pictures`` was measured on, one entry per held-out camera; not part of the JSON."""
+    body_of_track: tuple[str, ...]
+    """Name of the body of every true track; empty without ground truth. Not part of the JSON."""
     seconds: tuple[float, ...]
     """Time each timestep took to track [s]; the first is the reconstruction. NaN where the log lacks it."""
     bytes: tuple[int, ...]

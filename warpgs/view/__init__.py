@@ -1,16 +1,21 @@
 """Look at a run: camera paths, pictures, videos, plots."""
 
+from warpgs.view.overlay import distinct_colors, draw_paths
 from warpgs.view.paths import foreground_center, look_at, orbit
 from warpgs.view.pictures import Channel, check_output, render_views, save_picture, save_views, strip
-from warpgs.view.plots import plot_cameras
+from warpgs.view.plots import Panel, plot_cameras, plot_over_time
 
 __all__ = [
     "Channel",
+    "Panel",
     "check_output",
+    "distinct_colors",
+    "draw_paths",
     "foreground_center",
     "look_at",
     "orbit",
     "plot_cameras",
+    "plot_over_time",
     "render_views",
     "save_picture",
     "save_views",

@@ -1,8 +1,9 @@
-"""Where the cameras of a scene stand, as a picture."""
+"""Plots: where the cameras of a scene stand, and figures over time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,34 @@ def plot_cameras(
         _draw_cameras(axes, test, (horizontal, vertical), TEST_COLOR, f"{len(test)} test")
         if number == 1:
             axes.legend(loc="upper right")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes of ``plot_over_time``."""
+
+    label: str
+    """What is drawn, with its unit."""
+    lines: Mapping[str, Sequence[float]]
+    """Values at each timestep by name; NaN and infinity leave a gap."""
+
+
+def plot_over_time(path: Path, timesteps: Sequence[int], panels: Sequence[Panel], title: str) -> None:
+    """Write a PNG of panels one above the other, all over the same timesteps; a panel of several lines has a legend."""
+    figure = Figure(figsize=(10, 1.0 + 2.2 * len(panels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for number, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(len(panels), 1, number)
+        axes.set(ylabel=panel.label, xlabel="timestep" if number == len(panels) else "")
+        axes.grid(alpha=0.3)
+        for name, values in panel.lines.items():
+            drawn = np.where(np.isfinite(values), values, np.nan)
+            axes.plot(timesteps, drawn, marker=".", linewidth=1.0, label=name)
+        if len(panel.lines) > 1:
+            axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
