@@ -19,7 +19,7 @@ from warpgs.render.shade import GRADIENT
 
 TILE_WIDTH = 64
 TILE_HEIGHT = 32
-"""[px] Measured: the fastest at 640x360 with 20k to 100k splats; a tile fits in the second-level cache."""
+"""[px] Measured, see docs/performance.md: smaller tiles are slower, larger ones hardly faster and coarser for backdrops."""
 TILE = (TILE_WIDTH, TILE_HEIGHT)
 
 

@@ -184,7 +184,7 @@ for (int row = 0; row < ROWS; row++)
     }
 int first_live = 0;  // block; a saturated pixel stays so, so that the search goes on where it ended
 auto saturated = [&]() -> bool {
-    while (first_live < BLOCKS && __builtin_reduce_max(blocks[first_live].T) <= 0) first_live++;
+    while (first_live < BLOCKS && !__builtin_reduce_or((Bits8)(blocks[first_live].T > 0))) first_live++;
     return first_live == BLOCKS;
 };
 """
