@@ -23,6 +23,7 @@ CPU_ROWS = (
     "L1 + D-SSIM 40x24x3 over compositing",
     "neighbor priors over compositing",
     "two cameras on two threads, speed-up",
+    "two cameras on two threads, speed-up where two cores are free",
     "whole step over its compositing",
     "Python and launches, eager",
     "Python and launches, captured",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from time import thread_time
 
+import numpy as np
 import warp as wp
 
 from warpgs.bench.clouds import surfaces
@@ -97,19 +99,31 @@ def thread_rows(config: BenchConfig, count: int) -> list[Row]:
     views = [_view(config, count, COLOR) for _ in range(2)]
     for view in views:
         view.raster()
+    longest_ms = []
+
+    def timed(view: View) -> float:
+        start = thread_time()
+        view.raster()
+        return 1e3 * (thread_time() - start)
+
     with ThreadPoolExecutor(2) as pool:
 
         def together() -> None:
-            for job in [pool.submit(view.raster) for view in views]:
-                job.result()
+            longest_ms.append(max(pool.map(timed, views)))
 
         def in_turn() -> None:
             for view in views:
                 view.raster()
 
-        ms = wall_ms({"together": together, "in turn": in_turn}, config.repeats, wp.get_device("cpu"))
-    note = f"wall time, {ms['in turn']:.1f} over {ms['together']:.1f} ms; needs two idle cores"
-    return [Row("two cameras on two threads, speed-up", ms["in turn"] / ms["together"], "x", 1.8, 1.95, note)]
+        wall = wall_ms({"together": together, "in turn": in_turn}, config.repeats, wp.get_device("cpu"))
+        alone_ms = thread_ms({"in turn": in_turn}, config.repeats)["in turn"]
+    name, longest = "two cameras on two threads, speed-up", float(np.median(longest_ms[1:]))
+    note = f"wall time, {wall['in turn']:.1f} over {wall['together']:.1f} ms; needs two idle cores"
+    by_thread = f"CPU time in turn over that of the longer thread, {alone_ms:.1f} over {longest:.1f} ms"
+    return [
+        Row(name, wall["in turn"] / wall["together"], "x", 1.8, 1.95, note),
+        Row(f"{name} where two cores are free", alone_ms / longest, "x", 1.8, 1.95, by_thread),
+    ]
 
 
 def step_rows(config: BenchConfig, count: int) -> list[Row]:
