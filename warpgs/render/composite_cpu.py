@@ -19,7 +19,7 @@ from warpgs.render.shade import GRADIENT
 
 TILE_WIDTH = 64
 TILE_HEIGHT = 32
-"""[px] Measured, see docs/performance.md: smaller tiles are slower, larger ones hardly faster and coarser for backdrops."""
+"""[px] Measured: smaller tiles are slower; larger ones are hardly faster, and coarser among a backdrop."""
 TILE = (TILE_WIDTH, TILE_HEIGHT)
 
 
