@@ -219,6 +219,13 @@ def test_gradient_of_an_area_is_that_of_the_whole_picture(area, driver):
     part = evaluate(pictures, driver, wp.float32, loss=loss, area=area)
     columns, rows = slice(area[0], area[1] + 1), slice(area[2], area[3] + 1)
     np.testing.assert_array_equal(part.adj_image[:, rows, columns], whole.adj_image[:, rows, columns])
+    index, camera = driver.index(0), driver.index(CAMERA)
+    image, target, log_gains, offsets = (
+        wp.array(array, dtype=float, device=driver.device)
+        for array in (pictures.image, pictures.target[None], pictures.log_gains, pictures.offsets)
+    )
+    loss.complete_squares(image, target, index, log_gains, offsets, camera)
+    assert loss.psnr() == pytest.approx(whole.psnr, rel=1e-6)
     again = evaluate(pictures, driver, wp.float32, loss=loss)
     np.testing.assert_array_equal(again.adj_image, whole.adj_image)
     assert again.value == pytest.approx(whole.value, rel=1e-12)

@@ -263,6 +263,8 @@ def test_hold_gives_the_image_and_gradients_of_drawing_everything(frame, gaussia
             clear = other.transmittance.numpy() > 0.01
             assert 0.5 < clear.mean() < 1.0
             assert error[:, clear].max() < 1e-5 and error.max() < 1e-3
+        assert held.psnr() == pytest.approx(everything.psnr(), abs=1e-3)
+        assert held.value() == pytest.approx(everything.value(), rel=1e-4)
     nothing = objective_of(frame, views_per_step=2)
     alone = gradients_of(nothing, gaussians, [2, 1], active=MOVING, drawn=MOVING)
     assert np.abs(alone["means"] - expected["means"]).max() > 0.1 * np.abs(expected["means"]).max()

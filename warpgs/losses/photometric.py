@@ -15,6 +15,7 @@ import warp as wp
 
 from warpgs.checks import check_array
 from warpgs.losses import photometric_cpu, photometric_cuda
+from warpgs.losses.window import correction_func
 
 
 @cache
@@ -37,6 +38,36 @@ def correction_adjoint_kernel(dtype: type) -> wp.Kernel:
         adj_offsets[camera, channel] += real(sums[channel, 3])
 
     return correction_adjoint_kernel
+
+
+@cache
+def squares_kernel(dtype: type) -> wp.Kernel:
+    """The kernel that adds up the squared error of one color channel in each thread, for numbers of ``dtype``."""
+    real = dtype
+    correction = correction_func(dtype)
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def squares_kernel(
+        # inputs
+        image: wp.array3d(dtype=real),
+        pictures: wp.array4d(dtype=real),
+        picture_index: wp.array(dtype=wp.int32),
+        log_gains: wp.array2d(dtype=real),
+        offsets: wp.array2d(dtype=real),
+        view_index: wp.array(dtype=wp.int32),
+        # outputs
+        sums: wp.array2d(dtype=wp.float64),
+    ):
+        c = wp.tid()
+        gain, offset = correction(log_gains, offsets, view_index[0], c)
+        total = wp.float64(0.0)
+        for y in range(image.shape[1]):
+            for x in range(image.shape[2]):
+                e = gain * image[c, y, x] + offset - pictures[picture_index[0], c, y, x]
+                total += wp.float64(e * e)
+        sums[c, 1] = total
+
+    return squares_kernel
 
 
 class PhotometricLoss:
@@ -121,6 +152,19 @@ class PhotometricLoss:
         inputs, outputs = [self._sums, view_index], [adj_log_gains, adj_offsets]
         kernel = correction_adjoint_kernel(self.dtype)
         wp.launch(kernel, 3, inputs, outputs, device=self.device, record_tape=False)
+
+    def complete_squares(
+        self,
+        image: wp.array3d,
+        pictures: wp.array4d,
+        picture_index: wp.array[wp.int32],
+        log_gains: wp.array2d,
+        offsets: wp.array2d,
+        view_index: wp.array[wp.int32],
+    ) -> None:
+        """Let ``psnr`` know the whole picture after an ``evaluate`` of an area, with the same arguments."""
+        inputs = [image, pictures, picture_index, log_gains, offsets, view_index]
+        wp.launch(squares_kernel(self.dtype), 3, inputs, [self._sums], device=self.device, record_tape=False)
 
     def value(self) -> float:
         """The loss of the last ``evaluate``; reads back from the device."""

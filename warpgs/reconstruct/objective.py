@@ -289,22 +289,22 @@ class Objective:
             self.log_gains, self.offsets, view, area=area,
         )  # fmt: skip
 
-    def _compare_everywhere(self) -> None:
-        """Complete the sums of the last step, which saw only the surroundings of what moves among a backdrop."""
-        if self._held is None:
-            return
-        for worker, view in zip(self._last, self._last_views, strict=True):
-            index, picture = (i[view : view + 1] for i in (self._view_indices, self._picture_indices))
-            self._compare(worker, index, self._pictures[_size(self.cameras[view])], picture, None)
-
     def psnr(self) -> float:
         """Mean PSNR [dB] of the views of the last step; reads back from the device."""
-        self._compare_everywhere()
+        if self._held is not None:  # the step saw only the surroundings of what moves
+            for worker, view in zip(self._last, self._last_views, strict=True):
+                index, picture = (i[view : view + 1] for i in (self._view_indices, self._picture_indices))
+                pictures = self._pictures[_size(self.cameras[view])].channels
+                inputs = [worker.rasterizer.image, pictures, picture, self.log_gains, self.offsets, index]
+                worker.loss.complete_squares(*inputs)
         return float(np.mean([worker.loss.psnr() for worker in self._last]))
 
     def value(self) -> float:
         """Image loss of the last step; reads back from the device."""
-        self._compare_everywhere()
+        if self._held is not None:
+            for worker, view in zip(self._last, self._last_views, strict=True):
+                index, picture = (i[view : view + 1] for i in (self._view_indices, self._picture_indices))
+                self._compare(worker, index, self._pictures[_size(self.cameras[view])], picture, None)
         return float(sum(worker.loss.value() for worker in self._last))
 
     def rasterizers(self) -> list[Rasterizer]:
