@@ -16,7 +16,7 @@ from warpgs.types import Gaussians
 
 RADIUS = 2.0
 CONFIG = DensifyConfig(
-    grow=True,
+    grow="all",
     start=100,
     stop=600,
     every=100,
@@ -107,6 +107,13 @@ def test_densify_grows_where_the_pull_is_strongest_up_to_the_maximum():
     assert len(got) == 7  # a clone of 4 and the children of 1
     np.testing.assert_array_equal(source, [0, 2, 3, 4, -1, -1, -1])
     check_rows(got, [4], gaussians, [4])
+
+
+@pytest.mark.parametrize(("what", "cloned"), [("none", []), ("background", [1]), ("all", [0, 1])])
+def test_densify_grows_what_it_is_told_to(what, cloned):
+    gaussians = replace(gaussians_of([SMALL, SMALL]), foreground=np.array([0.9, 0.1], np.float32))
+    got, _ = grow(gaussians, [1.0, 1.0], replace(CONFIG, grow=what))
+    check_rows(got, slice(None), gaussians, [0, 1, *cloned])
 
 
 @pytest.mark.parametrize("maximum", [5, 3, 0])

@@ -133,7 +133,7 @@ def test_neutral_corrections_leave_every_opaque_picture_as_it_is(truth):
 
 def test_reconstruct_depends_on_the_seed_alone(truth, frame):
     config = ReconstructConfig(
-        steps=12, densify=DensifyConfig(grow=True, start=5, stop=10, every=5, gradient_threshold=0.0, clone_scale=0.0)
+        steps=12, densify=DensifyConfig(grow="all", start=5, stop=10, every=5, gradient_threshold=0.0, clone_scale=0.0)
     )
     first, again, other = (fit(truth, frame, config, seed=seed)[0] for seed in (1, 1, 2))
     for name, array in first.arrays().items():
@@ -145,7 +145,7 @@ def test_reconstruct_depends_on_the_seed_alone(truth, frame):
 def test_reconstruct_densifies_when_it_is_told(steps, count, truth, frame):
     """A threshold of minus infinity clones everything: the number doubles at steps 5 and 10."""
     densify = DensifyConfig(
-        grow=True, start=5, stop=10, every=5, gradient_threshold=-np.inf, clone_scale=np.inf, final_prune_opacity=0.001
+        grow="all", start=5, stop=10, every=5, gradient_threshold=-np.inf, clone_scale=np.inf, final_prune_opacity=0.001
     )
     fitted, *_ = fit(truth, frame, ReconstructConfig(steps=steps, rates=STILL, densify=densify))
     assert len(fitted) == count * (BALL + WALL)
@@ -153,7 +153,7 @@ def test_reconstruct_densifies_when_it_is_told(steps, count, truth, frame):
 
 
 def test_reconstruct_respects_the_maximum(truth, frame):
-    densify = DensifyConfig(grow=True, start=5, stop=10, every=5, gradient_threshold=-np.inf, maximum=1000)
+    densify = DensifyConfig(grow="all", start=5, stop=10, every=5, gradient_threshold=-np.inf, maximum=1000)
     fitted, *_ = fit(truth, frame, ReconstructConfig(steps=12, rates=STILL, densify=densify))
     assert len(fitted) == 1000
 

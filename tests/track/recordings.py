@@ -17,7 +17,7 @@ QUICK = TrackConfig(
     threads=1,
     reconstruct=ReconstructConfig(
         steps=20,
-        densify=DensifyConfig(grow=True, start=8, stop=16, every=8, gradient_threshold=2e-4, final_prune_opacity=0.06),
+        densify=DensifyConfig(grow="all", start=8, stop=16, every=8, gradient_threshold=2e-4, final_prune_opacity=0.06),
     ),
     follow=FollowConfig(
         rigid=RigidConfig(clusters=6, steps=12, first_steps=14),

@@ -44,7 +44,7 @@ PROTOCOL = {
     "reconstruct.harmonics_degree": 0,
     "reconstruct.neutral_corrections": False,
     # "iterations 500-5000 every 100, threshold 2e-4"
-    "reconstruct.densify.grow": True,
+    "reconstruct.densify.grow": "all",
     "reconstruct.densify.start": 500,
     "reconstruct.densify.stop": 5000,
     "reconstruct.densify.every": 100,

@@ -84,8 +84,9 @@ def densify(
         The new Gaussians, and for each the row it continues, -1 for new ones.
     """
     size = np.exp(gaussians.log_scales.max(axis=1))
-    room = max(config.maximum - len(gaussians), 0) if config.grow else 0
-    wanted = np.flatnonzero(screen_gradients > config.gradient_threshold)
+    room = max(config.maximum - len(gaussians), 0)
+    may_grow = {"none": False, "background": gaussians.foreground < 0.5, "all": True}[config.grow]
+    wanted = np.flatnonzero((screen_gradients > config.gradient_threshold) & may_grow)
     if len(wanted) > room:
         wanted = np.sort(wanted[np.argsort(-screen_gradients[wanted], kind="stable")[:room]])
     small = size[wanted] <= config.clone_scale * radius
