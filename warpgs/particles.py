@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import warp as wp
 
+from warpgs.checks import check_finite
 from warpgs.types import Gaussians
 
 LOGIT_LIMIT = 12.0
@@ -66,7 +67,13 @@ class Particles:
 
     @staticmethod
     def upload(gaussians: Gaussians, device: wp.DeviceLike, dtype: type = wp.float32) -> Particles:
-        """Copy ``gaussians`` to ``device``."""
+        """Copy ``gaussians`` to ``device``.
+
+        Raises:
+            ValueError: A number that is not finite, by name and index; opacities may be 0 and 1, logits infinite.
+        """
+        for name, array in gaussians.arrays().items():
+            check_finite(f"Gaussians: {name}", np.nan_to_num(array, nan=np.nan) if name == "opacity_logits" else array)
         coefficients = 0 if gaussians.harmonics is None else gaussians.harmonics.shape[1]
         particles = Particles.zeros(len(gaussians), device, dtype, harmonics=coefficients)
         particles.means.assign(gaussians.means)

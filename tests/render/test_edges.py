@@ -5,6 +5,7 @@ import pytest
 import warp as wp
 from scipy.spatial.transform import Rotation
 
+from tests.reference import rasterize as reference
 from tests.reference.rasterize import rasterize
 from tests.render.worlds import (
     AWAY,
@@ -22,7 +23,7 @@ from tests.render.worlds import (
     with_more,
 )
 from warpgs.render import Rasterizer
-from warpgs.render.channels import CHANNELS
+from warpgs.render.channels import CHANNELS, COLOR
 
 DTYPES = pytest.mark.parametrize("dtype", [wp.float32, wp.float64])
 TOLERANCE = {wp.float32: 1e-5, wp.float64: 1e-12}
@@ -49,7 +50,8 @@ def test_no_particles_make_a_black_picture(dtype, driver):
         pytest.param(lambda p: {"means": p["means"] * 0.01 - [0, 2 - 0.5 * NEAR, -0.3]}, id="before the near plane"),
         pytest.param(lambda p: {"means": p["means"] * 0.1 + [30, 0, 0]}, id="aside"),
         pytest.param(lambda p: {"opacity_logits": np.full(40, -5.55)}, id="fainter than 1/255"),
-        pytest.param(lambda p: {"opacity_logits": np.full(40, -200.0)}, id="opacity 0"),
+        pytest.param(lambda p: {"opacity_logits": np.full(40, -200.0)}, id="nearly opacity 0"),
+        pytest.param(lambda p: {"opacity_logits": np.full(40, -np.inf)}, id="opacity 0"),
     ],
 )
 def test_particles_that_cannot_be_seen_make_a_black_picture(hide, dtype, driver):
@@ -95,7 +97,7 @@ def test_a_broken_particle_harms_no_other(name, value, driver):
 
 
 @DTYPES
-@pytest.mark.parametrize("logit", [20.0, 100.0])
+@pytest.mark.parametrize("logit", [20.0, 100.0, np.inf])
 def test_an_opaque_particle_is_cut_to_0_99(logit, dtype, driver):
     world = World(one_gaussian((0, 0, 2), (0.3,) * 3, opacity_logit=logit), axis_camera(69, 41))
     rasterizer = driver.render(world, dtype=dtype)
@@ -109,12 +111,14 @@ def test_an_opaque_particle_is_cut_to_0_99(logit, dtype, driver):
 @DTYPES
 def test_equal_depths_are_drawn_in_the_order_of_their_index(dtype, driver):
     rng = np.random.default_rng(11)
-    parameters = random_parameters(12, 2000, log_scale=-3.0)
-    parameters["means"] = np.column_stack([rng.uniform(-1.6, 1.6, (2000, 2)) * [1.0, 0.6], np.full(2000, 2.5)])
-    world = World(parameters, axis_camera())
-    assert_pictures(driver.render(world, dtype=dtype), world.draw(), 2.0 * TOLERANCE[dtype])
+    count = 10_000
+    parameters = random_parameters(12, count, log_scale=-3.0, opacity_logit=-2.5)
+    parameters["means"] = np.column_stack([rng.uniform(-1.6, 1.6, (count, 2)) * [1.0, 0.6], np.full(count, 2.5)])
+    world = World(parameters, axis_camera(35, 21, 30.0))
+    here = driver.render(world, dtype=dtype)
+    assert_pictures(here, world.draw(), 2.0 * TOLERANCE[dtype])
     reverse = World({name: array[::-1].copy() for name, array in parameters.items()}, world.camera)
-    assert np.abs(reverse.draw().image - world.draw().image).max() > 0.1
+    assert np.abs(driver.render(reverse, dtype=dtype).image.numpy() - here.image.numpy()).max() > 0.1
 
 
 THIN = {
@@ -159,6 +163,29 @@ def test_picture_of_any_size_matches_oracle(size, dtype, driver):
     parameters = random_parameters(21, 25, log_scale=-1.8)
     camera = look_at((0.5, -2.0, 0.4), width=size[0], height=size[1], focal=(0.9 * size[0] + 2.0,) * 2, roll_deg=20.0)
     assert_pictures(driver.render(World(parameters, camera), dtype=dtype), World(parameters, camera).draw(), 1.5e-5)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (2010, 1040), (4036, 2125)])
+def test_a_window_of_a_picture_of_4096x2160_matches_oracle(corner, driver, monkeypatch):
+    """The oracle draws the window alone: a camera with its principal point moved, and the clamp of the whole."""
+    monkeypatch.setattr(reference, "JACOBIAN_CLAMP", np.inf)
+    camera = look_at((0.5, -2.0, 0.4), width=4096, height=2160, focal=(3000.0, 3000.0))
+    k = np.array(camera.intrinsics)
+    k[:2, 2] -= corner
+    window = replace(camera, width=60, height=35, intrinsics=k)
+    rng = np.random.default_rng(22)
+    parameters = random_parameters(22, 30, log_scale=-3.5)
+    pixels = corner + rng.uniform(0.0, 1.0, (30, 2)) * [60, 35]
+    depth = rng.uniform(1.5, 2.5, 30)
+    rays = np.column_stack([(pixels - camera.intrinsics[:2, 2]) / 3000.0, np.ones(30)]) * depth[:, None]
+    parameters["means"] = rays @ camera.world_from_camera[:3, :3].T + camera.center_world
+    rasterizer = driver.render(World(parameters, camera), dtype=wp.float32, channels=3)
+    x, y = corner
+    got = rasterizer.image.numpy()[:, y : y + 35, x : x + 60]
+    drawing = World(parameters, window).draw()
+    away = drawing.margin > 1e-3
+    assert away.mean() > 0.9 and (drawing.transmittance < 0.5).mean() > 0.2
+    np.testing.assert_allclose(got[:, away], drawing.of(COLOR)[:, away], atol=2e-3)
 
 
 @pytest.mark.parametrize("build", [upright, rolled, wide])

@@ -20,20 +20,16 @@ RESET_OPACITY = 0.01
 
 
 @wp.kernel(enable_backward=False)
-def screen_gradient_kernel(
+def count_seen_kernel(
     # inputs
-    records: wp.array2d[float],
-    adj_records: wp.array2d[float],
-    half_width: float,
-    half_height: float,
-    # outputs, accumulated
     norms: wp.array[float],
+    # outputs, accumulated
+    sums: wp.array[float],
     counts: wp.array[float],
 ):
     i = wp.tid()
-    if records[i, 6] >= 0.0:
-        g = wp.vec2(adj_records[i, 0] * half_width, adj_records[i, 1] * half_height)
-        norms[i] += wp.length(g)
+    if norms[i] >= 0.0:  # drawn in this view
+        sums[i] += norms[i]
         counts[i] += 1.0
 
 
@@ -41,24 +37,19 @@ class ScreenGradients:
     """Mean norm of the gradient by each splat's center, in units of half an image, over the views that saw it."""
 
     def __init__(self, count: int, device: wp.DeviceLike) -> None:
-        self._norms = wp.zeros(count, dtype=float, device=device)
-        self._counts = wp.zeros(count, dtype=float, device=device)
+        self._norms, self._sums, self._counts = (wp.zeros(count, dtype=float, device=device) for _ in range(3))
 
     def add(self, rasterizer: Rasterizer, scale: float) -> None:
         """Take in the last backward pass of ``rasterizer``; ``scale`` undoes weights of the loss."""
-        inputs = [
-            rasterizer.records,
-            rasterizer.adj_records,
-            0.5 * scale * rasterizer.width,
-            0.5 * scale * rasterizer.height,
-        ]
-        outputs = [self._norms, self._counts]
+        half_image = 0.5 * scale * rasterizer.width, 0.5 * scale * rasterizer.height
+        rasterizer.screen_gradient_norms(self._norms, unit_px=half_image)
+        outputs = [self._sums, self._counts]
         device = self._norms.device
-        wp.launch(screen_gradient_kernel, self._norms.size, inputs, outputs, device=device, record_tape=False)
+        wp.launch(count_seen_kernel, self._norms.size, [self._norms], outputs, device=device, record_tape=False)
 
     def mean(self) -> np.ndarray:
         """Mean norm per particle, shape [n]; 0 where no view saw it."""
-        return self._norms.numpy() / np.maximum(self._counts.numpy(), 1.0)
+        return self._sums.numpy() / np.maximum(self._counts.numpy(), 1.0)
 
 
 def densify(

@@ -180,6 +180,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         antialiased: bool,
         records: wp.array2d(dtype=real),
         adj_records: wp.array2d(dtype=real),
+        adj_depths: wp.array(dtype=real),
         # outputs, accumulated
         adj_means: wp.array(dtype=vec3),
         adj_rotations: wp.array(dtype=quat),
@@ -237,6 +238,8 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
             g_p += vec3(g_slope_x / z, g_slope_y / z, -(g_slope_x * p[0] + g_slope_y * p[1]) / (z * z))
         if wp.static(depth >= 0):
             g_p += vec3(real(0.0), real(0.0), adj_records[i, wp.static(GRADIENT + depth)])
+        if adj_depths.shape[0] > 0:
+            g_p += vec3(real(0.0), real(0.0), adj_depths[i])
         log_scale = log_scales[i]
         g_sight, g_turn = shade_adjoint(
             i, p, view, turn, log_scale, harmonics, foreground_logits, adj_records,
@@ -311,6 +314,7 @@ def project_adjoint(
     view_index: wp.array[wp.int32],
     records: wp.array2d,
     adj_records: wp.array2d,
+    adj_depths: wp.array,
     gradients: Particles,
     adj_features: wp.array2d,
     adj_views: wp.array2d,
@@ -318,11 +322,12 @@ def project_adjoint(
     antialiased: bool = False,
 ) -> None:
     """Add to ``gradients`` what ``adj_records`` [n, GRADIENT + channels + f] means for the parameters of its first n
-    particles; the same for ``adj_features`` [n, f] and ``adj_views`` [views, 6], unless they have no rows."""
+    particles, and ``adj_depths`` [n], gradients by the depth beside it; the same for ``adj_features`` [n, f] and
+    ``adj_views`` [views, 6]. Of the last three any may be left without rows."""
     kernels = project_kernels(particles.dtype, channels, records.shape[1] - RECORD - len(channels))
     p, g = particles, gradients
     inputs = [p.means, p.rotations, p.log_scales, p.opacity_logits, p.foreground_logits, p.harmonics]
-    inputs += [views, view_index, antialiased, records, adj_records]
+    inputs += [views, view_index, antialiased, records, adj_records, adj_depths]
     outputs = [g.means, g.rotations, g.log_scales, g.colors, g.opacity_logits, g.foreground_logits, g.harmonics]
     outputs += [adj_features, adj_views]
     wp.launch(kernels.adjoint, len(g), inputs, outputs, device=p.device, record_tape=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,31 +13,14 @@ import warp as wp
 from warpgs.checks import check_array, refuse
 from warpgs.particles import Particles
 from warpgs.render import composite_cpu, composite_cuda
+from warpgs.render.backdrop import Backdrop
 from warpgs.render.background import background_adjoint
 from warpgs.render.bins import Bins, tile_grid
 from warpgs.render.channels import COLOR_MASK, check_channels
 from warpgs.render.memory import Memory, Share
+from warpgs.render.outputs import output_kernels
 from warpgs.render.project import project, project_adjoint
 from warpgs.render.shade import GRADIENT, RECORD
-
-
-@dataclass(frozen=True, eq=False)
-class Backdrop:
-    """Particles that do not change, already seen from one fixed view; others are composited among them.
-
-    Exact but for saturation: a pixel stops at a transmittance of 1e-4 in either order of work.
-    """
-
-    records: wp.array
-    """Splats, see project.py, shape [m, RECORD + channels]."""
-    starts: wp.array
-    """First pair of each tile, int32, shape [tiles + 1]; empty where there is no backdrop."""
-    pairs: wp.array
-    """Splats of each tile, front to back, int32."""
-    image: wp.array
-    """Planar channels of these particles alone, shape [channels, height, width]."""
-    transmittance: wp.array
-    """Light that passes these particles, shape [height, width]."""
 
 
 class Rasterizer:
@@ -77,7 +60,7 @@ class Rasterizer:
             executor: On the CPU, runs bands of tiles at the same time.
             bands: Into how many bands of equal work the tiles are cut.
             portable: Use the kernels of CUDA on the CPU too, to test them without a GPU.
-            median_depth: Fill ``median_splats``.
+            median_depth: Fill ``median_splats``, for ``median_depths``.
         """
         check_channels(channels, features)
         self.device = wp.get_device(device)
@@ -112,8 +95,12 @@ class Rasterizer:
         self._no_plane = no_plane
         self._nothing = Backdrop(self._zeros((0, RECORD + channel_count)), no_index, no_index, no_image, no_plane)
         self._no_features = self._zeros((0, features))
+        self._outputs = output_kernels(dtype)
+        self._no_depths = self._zeros((0,))
+        self._adj_depths = self._zeros((count if median_depth else 0,))
         self._no_poses = wp.zeros((0, 6), dtype=wp.float64, device=self.device)
         self._backdrop = self._nothing
+        self._wants_median = False
         self._adj_pairs = self._zeros((0, GRADIENT + channel_count))
         self._pair_sums = self._zeros((0, 2))
         # radix sort works in the second half of both
@@ -228,6 +215,7 @@ class Rasterizer:
         gradients: Particles,
         *,
         adj_transmittance: wp.array2d | None = None,
+        adj_median_depths: wp.array2d | None = None,
         adj_features: wp.array2d | None = None,
         adj_views: wp.array2d | None = None,
     ) -> None:
@@ -241,16 +229,56 @@ class Rasterizer:
             gradients: Of the first len(gradients) particles; the others are constant, which saves their share of the
                 work.
             adj_transmittance: Gradient of the loss by ``transmittance``, shape [height, width].
+            adj_median_depths: Gradient of the loss by what ``median_depths`` writes, shape [height, width].
             adj_features: Of the features, when wanted, shape [count, features].
             adj_views: Of the poses of all views, when wanted, shape [views, 6], float64: by a small motion of the
                 camera in its own frame, world_from_camera @ exp(twist), rotation [1/rad] then translation [1/m]. Holds
                 what the first len(gradients) particles have to say; accumulated, in a fixed order on the CPU.
         """
-        self._composite_adjoint(adj_image, len(gradients), adj_transmittance)
-        adj_features = (
-            self._no_features if adj_features is None else self._checked_features("adj_features", adj_features)
+        self.backward_to_splats(
+            adj_image, len(gradients), adj_transmittance=adj_transmittance, adj_median_depths=adj_median_depths
         )
+        self.backward_to_particles(
+            particles, views, view_index, gradients, adj_features=adj_features, adj_views=adj_views
+        )
+
+    def backward_to_splats(
+        self,
+        adj_image: wp.array3d,
+        active_count: int,
+        *,
+        adj_transmittance: wp.array2d | None = None,
+        adj_median_depths: wp.array2d | None = None,
+    ) -> None:
+        """The first half of ``backward``, nine tenths of the work: into ``adj_records`` of the first ``active_count``
+        splats. Rasterizers do it at the same time; only the second half touches what they share."""
+        self._composite_adjoint(adj_image, active_count, adj_transmittance)
+        self._wants_median = adj_median_depths is not None
+        if adj_median_depths is None:
+            return
+        if not self.median_splats.size:
+            refuse("adj_median_depths", "a Rasterizer with median_depth=True", "one without")
+        self._adj_depths.zero_()
+        inputs = [self.median_splats, adj_median_depths, self._adj_depths]
+        self._launch(self._outputs.median_adjoint, self.median_splats.shape, inputs)
+
+    def backward_to_particles(
+        self,
+        particles: Particles,
+        views: wp.array,
+        view_index: wp.array[wp.int32],
+        gradients: Particles,
+        *,
+        adj_features: wp.array2d | None = None,
+        adj_views: wp.array2d | None = None,
+    ) -> None:
+        """The second half of ``backward``: from ``adj_records`` into the gradients of the particles."""
+        if adj_features is None:
+            adj_features = self._no_features
+        else:
+            self._checked_features("adj_features", adj_features)
         inputs = [views, view_index, self.records, self.adj_records]
+        inputs += [self._adj_depths if self._wants_median else self._no_depths]
         outputs = [gradients, adj_features, self._no_poses if adj_views is None else adj_views]
         project_adjoint(particles, self.channels, *inputs, *outputs, antialiased=self.antialiased)
 
@@ -290,6 +318,25 @@ class Rasterizer:
             sums.zero_()
             self._launch_blocks(self._kernels.visibility, [*lists, self._grid, self.width, self.height, sums])
 
+    def median_depths(self, depths: wp.array2d) -> None:
+        """Write the depth [m] of the splat at which half of the light of each pixel of the last view is gone, 0 where
+        it never is, shape [height, width]."""
+        if not self.median_splats.size:
+            refuse("median_depths", "a Rasterizer with median_depth=True", "one without")
+        check_array("depths", depths, self.dtype, (self.height, self.width))
+        self._launch(self._outputs.median, depths.shape, [self.median_splats, self.records, depths])
+
+    def screen_gradient_norms(self, norms: wp.array, *, unit_px: tuple[float, float] = (1.0, 1.0)) -> None:
+        """Write the norm of the gradient of the last ``backward`` by each splat's center, -1 where the view does not
+        show it.
+
+        Args:
+            norms: Output [loss per unit], of as many particles as that backward pass had gradients for.
+            unit_px: Unit of length along x and y [px].
+        """
+        inputs = [self.records, self.adj_records, *unit_px, norms]
+        self._launch(self._outputs.screen, norms.size, inputs)
+
     def _composite(self) -> None:
         bins = self._bins
         lists = [bins.starts, bins.pairs, self.records]
@@ -325,7 +372,7 @@ class Rasterizer:
         if self._strips and self._adj_pairs.shape[0] < self._bins.capacity:
             self._adj_pairs = self._zeros((self._bins.capacity, GRADIENT + self.channel_count))
 
-    def _launch(self, kernel: wp.Kernel, dim: int, arguments: list) -> None:
+    def _launch(self, kernel: wp.Kernel, dim: int | tuple[int, ...], arguments: list) -> None:
         wp.launch(kernel, dim, arguments, device=self.device, record_tape=False)
 
     def _launch_blocks(self, kernel: wp.Kernel, arguments: list) -> None:
