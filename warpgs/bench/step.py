@@ -15,7 +15,7 @@ from warpgs.optimize.adam import Adam
 from warpgs.particles import Particles
 from warpgs.priors import IsometryPrior, Rest, RigidityPrior, RotationPrior, State, accumulate_priors
 from warpgs.render import Rasterizer
-from warpgs.render.project import project, project_adjoint
+from warpgs.render.project import project
 from warpgs.types import Gaussians
 
 NEIGHBORS = 20
@@ -90,17 +90,13 @@ class View:
             wp.utils.radix_sort_pairs(r._depth_keys, r._order, r.count)
             r._bins.fill(r.records, r._order)
 
-        def adjoint() -> None:
-            inputs = [*view, r.records, r.adj_records]
-            project_adjoint(self.particles, r.channels, *inputs, self.gradients, r._no_features, r._no_poses)
-
         return {
             "project": lambda: project(self.particles, r._no_features, r.channels, *view, *splats),
             "sort and bin": sort_and_bin,
             "forward": r._composite,
             "loss": self.compare,
-            "backward": lambda: r._composite_adjoint(self.loss.adj_image, r.count),
-            "projection adjoint": adjoint,
+            "backward": lambda: r.backward_to_splats(self.loss.adj_image, r.count),
+            "projection adjoint": lambda: r.backward_to_particles(self.particles, *view, self.gradients),
         }
 
     def block_count(self) -> int:
