@@ -47,20 +47,27 @@ def oracle(points_px: np.ndarray, gaussians: Gaussians) -> dict[tuple[int, int],
     splats = project_oracle(parameters, CAMERA, near)
     pairs = {}
     for i, position in enumerate(points_px):
-        x, y = (position - CAMERA.intrinsics[:2, 2]) / CAMERA.intrinsics[[0, 1], [0, 1]]
-        ray = CAMERA.world_from_camera[:3, :3] @ [x, y, 1.0]
         for k, j in enumerate(splats.index):
             offset = position - splats.centers[k]
             squared = offset @ np.linalg.inv(splats.covariances[k]) @ offset
             alpha = min(splats.opacities[k] * np.exp(-0.5 * squared), ALPHA_MAX)
             if alpha >= ALPHA_MIN:
-                turn = Rotation.from_quat(parameters["rotations"][j]).as_matrix()
-                covariance = turn @ np.diag(np.exp(2.0 * parameters["log_scales"][j])) @ turn.T
-                precision = np.linalg.inv(covariance)
-                to_mean = parameters["means"][j] - CAMERA.center_world
-                squared_rate = ray @ precision @ ray
-                pairs[i, int(j)] = alpha, ray @ precision @ to_mean / squared_rate, squared_rate**-0.5
+                pairs[i, int(j)] = (alpha, *depth_at(offset, parameters, j))
     return pairs
+
+
+def depth_at(offset_px: np.ndarray, parameters: dict[str, np.ndarray], j: int) -> tuple[float, float]:
+    """Mean and standard deviation of z, given the offset, of the joint Gaussian over (x, y, z) of particle j."""
+    pose, focal = CAMERA.camera_from_world, CAMERA.intrinsics[[0, 1], [0, 1]]
+    x, y, z = pose[:3, :3] @ parameters["means"][j] + pose[:3, 3]
+    limit = 1.3 * 0.5 * np.array([CAMERA.width, CAMERA.height]) / focal
+    a, b = np.clip([x / z, y / z], -limit, limit)
+    jacobian = np.array([[focal[0] / z, 0, -focal[0] * a / z], [0, focal[1] / z, -focal[1] * b / z], [0, 0, 1]])
+    turn = Rotation.from_quat(parameters["rotations"][j]).as_matrix()
+    covariance = turn @ np.diag(np.exp(2.0 * parameters["log_scales"][j])) @ turn.T
+    joint = jacobian @ pose[:3, :3] @ covariance @ pose[:3, :3].T @ jacobian.T + np.diag([0.3, 0.3, 0.0])
+    gain = joint[2, :2] @ np.linalg.inv(joint[:2, :2])
+    return z + gain @ offset_px, np.sqrt(joint[2, 2] - gain @ joint[:2, 2])
 
 
 def test_cross_finds_the_same_pairs_as_asking_every_particle(gaussians, points_px):

@@ -2,8 +2,8 @@
 
 The same splatting as the renderer's, at single positions and in float64 NumPy: alpha is ``sigmoid(o) exp(-d^2 / 2)``
 with d the Mahalanobis distance from the projected Gaussian (EWA, Zwicker et al. 2001). The depth is not that of the
-particle's center, as in the renderer, but the one at which its density along the ray peaks: particles of one slanted
-surface are then met at its depth.
+particle's center, as in the renderer, but that of its Gaussian over position and depth at that position, so that
+particles of one slanted surface are met at its depth.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Crossings:
     alpha: np.ndarray
     """Share of the light that the particle takes, ALPHA_MIN..ALPHA_MAX, shape [k]."""
     depth: np.ndarray
-    """z at which the particle's density along the ray peaks [m], shape [k]."""
+    """Mean z of the particle at the ray's position in the picture [m], shape [k]."""
     depth_sigma: np.ndarray
-    """Standard deviation of that density along z [m], shape [k]."""
+    """Standard deviation of z there [m], shape [k]."""
 
 
 def cross(points_px: np.ndarray, gaussians: Gaussians, camera: Camera, farthest: float = np.inf) -> Crossings:
@@ -55,13 +55,8 @@ def cross(points_px: np.ndarray, gaussians: Gaussians, camera: Camera, farthest:
     used, particle = _compact(particle, len(rows))
     rows = rows[used]
     particles = gaussians.select(rows)
-    rotations = matrices_from_wxyz(particles.rotations_wxyz.astype(np.float64))
-
-    alpha = _alpha(points_px, particles, rotations, ray, particle, camera)
-    drawn = alpha >= ALPHA_MIN
-    ray, particle, alpha = ray[drawn], particle[drawn], alpha[drawn]
-    depth, sigma = _peaks(points_px, particles, rotations, ray, particle, camera)
-    return Crossings(ray, rows[particle], alpha, depth, sigma)
+    crossings = _meet(points_px, particles, ray, particle, camera)
+    return Crossings(crossings.ray, rows[crossings.particle], crossings.alpha, crossings.depth, crossings.depth_sigma)
 
 
 def directions(points_px: np.ndarray, camera: Camera) -> np.ndarray:
@@ -130,45 +125,36 @@ def _compact(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.flatnonzero(used), (np.cumsum(used) - 1)[index]
 
 
-def _alpha(
-    points_px: np.ndarray,
-    particles: Gaussians,
-    rotations: np.ndarray,
-    ray: np.ndarray,
-    particle: np.ndarray,
-    camera: Camera,
-) -> np.ndarray:
-    """Alpha of the ``particle`` on the ``ray`` of each pair, shape [k]."""
+def _meet(
+    points_px: np.ndarray, particles: Gaussians, ray: np.ndarray, particle: np.ndarray, camera: Camera
+) -> Crossings:
+    """Those of the pairs (``ray``, ``particle``) in which the particle is drawn at the ray's position.
+
+    In the affine approximation of the projection a particle is one Gaussian over (x [px], y [px], z [m]): alpha is its
+    density at a position, and depth its z given the position.
+    """
     centers_px, z, slope = _splats(particles, camera)
     scales = np.exp(particles.log_scales.astype(np.float64))
-    axes = camera.camera_from_world[:3, :3] @ (rotations * scales[:, None, :])
-    focal = camera.intrinsics[[0, 1], [0, 1]]
-    u, v = (focal[i] / z[:, None] * (axes[:, i] - slope[:, i, None] * axes[:, 2]) for i in range(2))
-    xx, xy, yy = (u * u).sum(axis=1) + LOW_PASS_PX2, (u * v).sum(axis=1), (v * v).sum(axis=1) + LOW_PASS_PX2
-    inverse = np.stack([yy, -2.0 * xy, xx], axis=1) / (xx * yy - xy * xy)[:, None]
+    axes = matrices_from_wxyz(particles.rotations_wxyz.astype(np.float64)) * scales[:, None, :]
+    axes = camera.camera_from_world[:3, :3] @ axes
+    focal, w = camera.intrinsics[[0, 1], [0, 1]], axes[:, 2]
+    u, v = (focal[i] / z[:, None] * (axes[:, i] - slope[:, i, None] * w) for i in range(2))
+    xx, xy, yy = _dot(u, u) + LOW_PASS_PX2, _dot(u, v), _dot(v, v) + LOW_PASS_PX2
+    inverse = np.stack([yy, -xy, xx], axis=1) / (xx * yy - xy * xy)[:, None]
 
     dx, dy = (points_px[ray] - centers_px[particle]).T
     a, b, c = inverse[particle].T
-    squared = a * dx * dx + b * dx * dy + c * dy * dy
-    return np.minimum(_opacities(particles)[particle] * np.exp(-0.5 * squared), ALPHA_MAX)
+    squared = a * dx * dx + 2.0 * b * dx * dy + c * dy * dy
+    alpha = np.minimum(_opacities(particles)[particle] * np.exp(-0.5 * squared), ALPHA_MAX)
+
+    xz, yz = _dot(u, w), _dot(v, w)
+    slope_x = inverse[:, 0] * xz + inverse[:, 1] * yz  # of z over x [m/px]
+    slope_y = inverse[:, 1] * xz + inverse[:, 2] * yz
+    variance = np.maximum(_dot(w, w) - slope_x * xz - slope_y * yz, 0.0)
+    depth = z[particle] + slope_x[particle] * dx + slope_y[particle] * dy
+    drawn = alpha >= ALPHA_MIN
+    return Crossings(ray[drawn], particle[drawn], alpha[drawn], depth[drawn], np.sqrt(variance)[particle[drawn]])
 
 
-def _peaks(
-    points_px: np.ndarray,
-    particles: Gaussians,
-    rotations: np.ndarray,
-    ray: np.ndarray,
-    particle: np.ndarray,
-    camera: Camera,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Depth at which the ``particle`` peaks on the ``ray`` of each pair, and its standard deviation there [m].
-
-    Along the ray o + z r, with r of length 1 along the optical axis, the density of a particle at m is a Gaussian of z:
-    with w and d the offset m - o and the ray r in units of its standard deviations, it peaks at z = w.d / d.d with
-    standard deviation 1 / |d|.
-    """
-    whitening = rotations / np.exp(particles.log_scales.astype(np.float64))[:, None, :]
-    offset = np.einsum("nji,nj->ni", whitening, particles.means.astype(np.float64) - camera.center_world)
-    along = np.einsum("kji,kj->ki", whitening[particle], directions(points_px, camera)[ray])
-    squared = (along * along).sum(axis=1)
-    return (along * offset[particle]).sum(axis=1) / squared, 1.0 / np.sqrt(squared)
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(axis=1)

@@ -2,8 +2,8 @@
 
 The transmittance in front of a point is the product of ``1 - alpha`` over the particles in front of it, see
 ``warpgs.query.rays``. A surface is a layer of overlapping particles, and those of the point's own surface must not hide
-it: a particle is in front when its density along the ray to the point peaks more than FRONT_SIGMAS of its standard
-deviations along that ray before the point. A point is called visible when it lies in the picture and more than
+it: a particle is in front when its depth where the point appears is smaller by more than FRONT_SIGMAS of its standard
+deviations there. A point is called visible when it lies in the picture and more than
 VISIBLE_ABOVE of its light arrives.
 """
 
