@@ -38,10 +38,43 @@ def advance_kernel(
     scales[rates.shape[0]] = epsilon * root
 
 
+CPU_BLOCK = 1024
+"""Numbers that a thread updates on the CPU, in vectors of eight; on CUDA each thread has one."""
+
+_BLOCK = """{
+typedef $REAL Real;
+Real *g = gradient.data, *m = first_moment.data, *v = second_moment.data, *p = parameter.data;
+int i = begin;
+#if !defined(__CUDA_ARCH__)
+typedef Real Real8 __attribute__((ext_vector_type(8), aligned(sizeof(Real))));
+for (; i + 8 <= end; i += 8) {
+    Real8 &slope = *(Real8*)(g + i), &first = *(Real8*)(m + i), &second = *(Real8*)(v + i), &x = *(Real8*)(p + i);
+    first += share_first * (slope - first);
+    second += share_second * (slope * slope - second);
+    x -= rate * first / (__builtin_elementwise_sqrt(second) + epsilon);
+    slope = (Real8)(Real)0;
+}
+#endif
+for (; i < end; i++) {
+    m[i] += share_first * (g[i] - m[i]);
+    v[i] += share_second * (g[i] * g[i] - v[i]);
+    p[i] -= rate * m[i] / (wp::sqrt(v[i]) + epsilon);
+    g[i] = (Real)0;
+}
+}"""
+
+
 @cache
 def adam_kernels(dtype: type) -> SimpleNamespace:
     """The kernels for numbers of ``dtype``, wp.float32 or wp.float64, over arrays seen as flat numbers."""
     real = dtype
+
+    @wp.func_native(_BLOCK.replace("$REAL", "double" if dtype is wp.float64 else "float"))
+    def step_block(
+        begin: int, end: int, rate: real, epsilon: real, share_first: real, share_second: real,
+        gradient: wp.array(dtype=real), first_moment: wp.array(dtype=real), second_moment: wp.array(dtype=real),
+        parameter: wp.array(dtype=real),
+    ): ...  # fmt: skip
 
     @wp.kernel(module="unique", enable_backward=False)
     def adam_kernel(
@@ -50,21 +83,19 @@ def adam_kernels(dtype: type) -> SimpleNamespace:
         slot: int,
         share_first: real,  # 1 - beta: in float32 beta = 0.999 itself would be off by 1e-5 of this share
         share_second: real,
+        block: int,
         # outputs
         gradient: wp.array(dtype=real),  # consumed: set to zero
         first_moment: wp.array(dtype=real),
         second_moment: wp.array(dtype=real),
         parameter: wp.array(dtype=real),
     ):
-        i = wp.tid()
-        rate, epsilon = real(scales[slot]), real(scales[scales.shape[0] - 1])
-        g = gradient[i]
-        m = first_moment[i] + share_first * (g - first_moment[i])
-        v = second_moment[i] + share_second * (g * g - second_moment[i])
-        gradient[i] = real(0.0)
-        first_moment[i] = m
-        second_moment[i] = v
-        parameter[i] = parameter[i] - rate * m / (wp.sqrt(v) + epsilon)
+        begin = wp.tid() * block
+        end = wp.min(begin + block, parameter.shape[0])
+        step_block(
+            begin, end, real(scales[slot]), real(scales[scales.shape[0] - 1]), share_first, share_second,
+            gradient, first_moment, second_moment, parameter,
+        )  # fmt: skip
 
     @wp.kernel(module="unique", enable_backward=False)
     def gather_rows_kernel(
@@ -164,10 +195,11 @@ class Adam:
         outputs = [self._count, self._scales]
         wp.launch(advance_kernel, 1, inputs, outputs, device=self._count.device, record_tape=False)
         for index, (name, slot) in enumerate(self._slots.items()):
+            block = CPU_BLOCK if slot.flat.device.is_cpu else 1
             wp.launch(
                 slot.kernels.adam,
-                slot.flat.size,
-                [self._scales, index, 1.0 - beta_first, 1.0 - beta_second],
+                -(-slot.flat.size // block),
+                [self._scales, index, 1.0 - beta_first, 1.0 - beta_second, block],
                 [flat[name], slot.first_moment, slot.second_moment, slot.flat],
                 device=slot.flat.device,
                 record_tape=False,
