@@ -14,7 +14,8 @@ import numpy as np
 import tyro
 import warp as wp
 
-from tests.benchmarks.rasterizer import FOCAL_PX, HEIGHT, WIDTH, load, make, median_ms
+from warpgs.bench.clouds import cameras, load, surfaces
+from warpgs.bench.timing import thread_ms
 from warpgs.math.order import morton_codes
 from warpgs.neighbors import nearest_neighbors
 from warpgs.optimize import Adam
@@ -22,7 +23,9 @@ from warpgs.particles import Particles
 from warpgs.priors import IsometryPrior, Rest, RigidityPrior, RotationPrior, State, accumulate_priors
 from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import Objective
-from warpgs.types import Camera, Frame, Gaussians
+from warpgs.types import Frame, Gaussians
+
+WIDTH, HEIGHT = 640, 360
 
 
 @dataclass(frozen=True)
@@ -81,21 +84,15 @@ class Training:
 def noise() -> Frame:
     """Pictures and masks of two cameras, the first of which is used."""
     rng = np.random.default_rng(0)
-    intrinsics = np.array([[FOCAL_PX, 0, WIDTH / 2], [0, FOCAL_PX, HEIGHT / 2], [0, 0, 1]])
-    cameras, images, masks = [], [], []
-    for i in range(2):
-        pose = np.eye(4)
-        pose[0, 3] = 0.2 * i
-        cameras.append(Camera(f"cam{i}", WIDTH, HEIGHT, intrinsics, pose))
-        images.append(rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))
-        masks.append(rng.integers(0, 256, (HEIGHT, WIDTH), np.uint8))
-    return Frame(0, 0.0, tuple(cameras), tuple(images), tuple(masks))
+    images = tuple(rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8) for _ in range(2))
+    masks = tuple(rng.integers(0, 256, (HEIGHT, WIDTH), np.uint8) for _ in range(2))
+    return Frame(0, 0.0, tuple(cameras(2, WIDTH, HEIGHT)), images, masks)
 
 
 def main(benchmark: Benchmark) -> None:
     """Print a few lines per scene."""
     wp.config.log_level = wp.LOG_ERROR
-    scenes = {path.stem: load(path) for path in benchmark.scenes} or {"n20000": make(20_000)}
+    scenes = {path.stem: load(path) for path in benchmark.scenes} or {"n20000": surfaces(20_000)}
     for name, gaussians in scenes.items():
         print(f"{name}: {len(gaussians)} particles, {WIDTH}x{HEIGHT}, 4 channels, ms of thread CPU time")
         times = measure(Training(gaussians), benchmark.repeats)
@@ -127,8 +124,7 @@ def measure(training: Training, repeats: int) -> dict[str, float]:
         "iteration, captured": training.captured,
         "iteration, as written": training.as_written,
     }
-    rounds = [{name: median_ms(stage, 1) for name, stage in stages.items()} for _ in range(repeats)]
-    return {name: float(np.median([times[name] for times in rounds])) for name in stages}
+    return thread_ms(stages, repeats)
 
 
 if __name__ == "__main__":
