@@ -120,15 +120,25 @@ const Real* square_b = mean_b + (size_t)channels * plane;
 Real* out = gradient.data + (size_t)channel * plane;
 double absolute = 0, squared = 0, ssim = 0, by_log_gain = 0, by_offset = 0;
 
-// a whole block, or as much of it as lies in the picture; the rest is ``beyond``
-auto load_part = [&](const Real* row, int x, Real beyond) -> Real8 {
-    if (x + 8 <= width) return load(row + x);
-    Real8 v = (Real8)beyond;
+// Blocks that lie in the picture are told from the last one by their type, so that they need no masks.
+struct Whole { enum { value = 1 }; };
+struct Part { enum { value = 0 }; };
+auto in_blocks = [&](int from, int to, auto visit) {
+    const int whole = wp::min(to, width & ~7);
+    for (int x = from; x < whole; x += 8) visit(x, Whole());
+    if (whole < to) visit(whole, Part());
+};
+auto load_part = [&](const Real* row, int x, auto kind) -> Real8 {
+    if (kind.value) return load(row + x);
+    Real8 v = zero;
     for (int i = 0; i < width - x; i++) v[i] = row[x + i];
     return v;
 };
 const Real8 lanes = hidden((Real8){0, 1, 2, 3, 4, 5, 6, 7});
-auto inside = [&](Real8 v, int x) -> Real8 { return lanes < (Real)(width - x) ? v : zero; };
+auto inside = [&](Real8 v, int x, auto kind) -> Real8 {
+    if (kind.value) return v;
+    return lanes < (Real)(width - x) ? v : zero;
+};
 
 // The gradient is wanted from row first to row last, and in columns in blocks from begin to end; SSIM a window further
 // out, and the picture another window.
@@ -144,12 +154,13 @@ for (int y = wp::max(ssim_first - RADIUS, 0); y <= last + 2 * RADIUS; y++) {
     if (y <= raw_last) {
         const Real *a_row = raw + (size_t)y * width, *b_row = picture + (size_t)y * width;
         Real* to = line + MARGIN;
-        for (int x = raw_begin; x < raw_end; x += 8) {
-            const Real8 a = inside(gain * load_part(a_row, x, 0) + offset, x), b = load_part(b_row, x, 0);
+        in_blocks(raw_begin, raw_end, [&](int x, auto kind) {
+            const Real8 a = inside(gain * load_part(a_row, x, kind) + offset, x, kind);
+            const Real8 b = load_part(b_row, x, kind);
             store(to + x, a);
             store(to + line_size + x, a * a);
             store(to + 2 * line_size + x, a * b);
-        }
+        });
         blur_line(0, y, ssim_begin, ssim_end);
     }
     const int middle = y - RADIUS;
@@ -158,21 +169,21 @@ for (int y = wp::max(ssim_first - RADIUS, 0); y <= last + 2 * RADIUS; y++) {
         const Real *mb_row = mean_b + (size_t)middle * width, *bb_row = square_b + (size_t)middle * width;
         Real* to = line + MARGIN;
         Real8 row_ssim = zero;
-        for (int x = ssim_begin; x < ssim_end; x += 8) {
+        in_blocks(ssim_begin, ssim_end, [&](int x, auto kind) {
             const Maps maps = blur_column(column, x);
             const Real8 ma = maps.a, aa = maps.aa, ab = maps.ab;
-            const Real8 mb = load_part(mb_row, x, 0), bb = load_part(bb_row, x, 0);
+            const Real8 mb = load_part(mb_row, x, kind), bb = load_part(bb_row, x, kind);
             const Real8 luminance = 2 * ma * mb + c1, contrast = 2 * (ab - ma * mb) + c2;
             const Real8 sum_means = ma * ma + mb * mb + c1, sum_variances = aa - ma * ma + bb - mb * mb + c2;
             const Real8 inverse = one / (sum_means * sum_variances), v = luminance * contrast * inverse;
             // derivatives of v by the three blurred maps: a, a a, a b
             const Real8 by_aa = -v * inverse * sum_means;
             const Real8 by_a = 2 * (mb * (contrast - luminance) * inverse - ma * (by_aa + v * inverse * sum_variances));
-            store(to + x, inside(by_a, x));
-            store(to + line_size + x, inside(by_aa, x));
-            store(to + 2 * line_size + x, inside(2 * luminance * inverse, x));
-            row_ssim += inside(v, x);
-        }
+            store(to + x, inside(by_a, x, kind));
+            store(to + line_size + x, inside(by_aa, x, kind));
+            store(to + 2 * line_size + x, inside(2 * luminance * inverse, x, kind));
+            row_ssim += inside(v, x, kind);
+        });
         ssim += sum(row_ssim);
         blur_line(1, middle, begin, end);
     }
@@ -181,19 +192,20 @@ for (int y = wp::max(ssim_first - RADIUS, 0); y <= last + 2 * RADIUS; y++) {
     const Column column = column_of(1, done);
     const size_t row = (size_t)done * width;
     Real8 row_absolute = zero, row_squared = zero, row_by_log_gain = zero, row_by_offset = zero;
-    for (int x = begin; x < end; x += 8) {
-        const Real8 corrected = gain * load_part(raw + row, x, 0), b = load_part(picture + row, x, 0);
-        const Real8 a = corrected + offset, e = inside(a - b, x);
+    in_blocks(begin, end, [&](int x, auto kind) {
+        const Real8 corrected = gain * load_part(raw + row, x, kind), b = load_part(picture + row, x, kind);
+        const Real8 a = corrected + offset, e = inside(a - b, x, kind);
         const Real8 sign = (e > zero ? one : zero) - (e < zero ? one : zero);
         const Maps maps = blur_column(column, x);
         const Real8 by_ssim = maps.a + 2 * a * maps.aa + b * maps.ab;
-        const Real8 g = inside(l1_scale * sign - ssim_scale * by_ssim, x);
-        store_part(out + row, x, gain * g);
+        const Real8 g = inside(l1_scale * sign - ssim_scale * by_ssim, x, kind);
+        if (kind.value) store(out + row + x, gain * g);
+        else store_part(out + row, x, gain * g);
         row_absolute += sign * e;
         row_squared += e * e;
         row_by_log_gain += g * corrected;
         row_by_offset += g;
-    }
+    });
     absolute += sum(row_absolute);
     squared += sum(row_squared);
     by_log_gain += sum(row_by_log_gain);
