@@ -26,6 +26,16 @@ QUICK = TrackConfig(
 )
 """Every stage of preset fast, in few steps; timesteps are long enough for one call of ``progress``."""
 
+FIXED = replace(
+    QUICK,
+    reconstruct=replace(
+        QUICK.reconstruct,
+        rates=replace(QUICK.reconstruct.rates, foreground_logits=0.0),
+        densify=replace(QUICK.reconstruct.densify, every=0),
+    ),
+)
+"""No new particles, and none that changes sides."""
+
 
 @dataclass(frozen=True, eq=False)
 class Recording(Scene):

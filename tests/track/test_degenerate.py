@@ -10,19 +10,9 @@ from PIL import Image
 
 from scenes import SyntheticScene, open_scene
 from tests.scenes.panoptic_folder import cloud_rows, tiny_scene, write_cloud, write_panoptic
-from tests.track.recordings import QUICK, Recording, result_bytes, track_into
+from tests.track.recordings import FIXED, QUICK, Recording, result_bytes, track_into
 from warpgs.run import Run
 from warpgs.track import TimestepState, TrackConfig, track
-
-FIXED = replace(
-    QUICK,
-    reconstruct=replace(
-        QUICK.reconstruct,
-        rates=replace(QUICK.reconstruct.rates, foreground_logits=0.0),
-        densify=replace(QUICK.reconstruct.densify, every=0),
-    ),
-)
-"""No new particles, and none that changes sides."""
 
 
 def finish(recording: Recording, config: TrackConfig = QUICK, **options) -> list[TimestepState]:

@@ -11,17 +11,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import warp as wp
 
-from warpgs.checks import check_frame, check_masks_not_empty, refuse
+from warpgs.checks import check_frame, check_masks_not_empty, check_point_cloud, refuse
 from warpgs.devices import RECORDING, make_executor, pick_device
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.fit import Progress, reconstruct
 from warpgs.reconstruct.motion import MotionMasks
-from warpgs.reconstruct.objective import Objective, scene_radius
+from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
 from warpgs.run import Run
 from warpgs.track.config import FollowConfig, TrackConfig
 from warpgs.track.predict import Poses
 from warpgs.track.tracker import Tracker
+from warpgs.track.working import WorkingFrame
 from warpgs.types import Frame, Gaussians, Scene
 
 _log = logging.getLogger(__name__)
@@ -68,11 +69,13 @@ def track(
     _check_cameras(scene, wanted)
     done = len(run.completed) if run is not None else 0
     device = pick_device(config.device)
-    engine = _Engine(config, device, make_executor(device, config.threads), scene_radius(scene.cameras("train")))
+    working = WorkingFrame.of(scene.cameras("train", wanted[0]), keep_axes=config.reconstruct.harmonics_degree > 0)
+    engine = _Engine(config, device, make_executor(device, config.threads), working)
     tracker = None
-    for frame in engine.with_masks(scene, _frames(scene, wanted[done:])):
+    for seen in engine.with_masks(scene, _frames(scene, wanted[done:])):
         begin = time.perf_counter()
-        check_frame(f"{scene.name}: timestep {frame.timestep}", frame)
+        check_frame(f"{scene.name}: timestep {seen.timestep}", seen)
+        frame = working.frame_in(seen)
         if frame.timestep == wanted[0]:
             first, psnr = engine.reconstruct(scene, frame, progress)
             poses = first.gaussians.means, first.gaussians.rotations_wxyz
@@ -89,9 +92,12 @@ def track(
             if tracker is None:
                 first = _stored_first(run)
                 tracker = engine.tracker(first)
-                last = _stored_poses(run, wanted[done - 1])
-                tracker.restore(last, _stored_poses(run, wanted[done - 2]) if done > 1 else None)
-            poses, psnr = tracker.step(frame, progress)
+                poses = _stored_poses(run, wanted[done - 1])
+                tracker.restore(
+                    working.poses_in(poses),
+                    working.poses_in(_stored_poses(run, wanted[done - 2])) if done > 1 else None,
+                )
+            poses, psnr = engine.step(tracker, frame, poses, progress)
         seconds = time.perf_counter() - begin
         if run is not None:
             run.write_pose(frame.timestep, *poses, metrics={"psnr": psnr, "seconds": seconds})
@@ -115,7 +121,7 @@ class _Engine:
     config: TrackConfig
     device: wp.Device
     executor: Executor | None
-    radius: float
+    working: WorkingFrame
 
     def with_masks(self, scene: Scene, frames: Iterator[Frame]) -> Iterator[Frame]:
         """``frames``; where they have no masks, with those of what moves."""
@@ -149,21 +155,36 @@ class _Engine:
         check_masks_not_empty(f"{scene.name}: timestep {frame.timestep}", frame)
         stage = self.config.reconstruct
         # a scene's cloud shows its first instant: later, moving points would start in the wrong place
-        cloud = scene.point_cloud() if self.config.use_cloud and frame.timestep == 0 else None
-        if cloud is None:
+        given = scene.point_cloud() if self.config.use_cloud and frame.timestep == 0 else None
+        if given is None:
             cloud = seed_without_cloud(frame, stage.seed, device=self.device)
+        else:
+            check_point_cloud("starting cloud", given)
+            cloud = self.working.cloud_in(given)
         seed = seed_from_cloud(cloud, frame, stage.seed, device=self.device)
         objective = self.objective(stage)
         objective.load(frame)
         gaussians = reconstruct(seed, objective, stage, seed=self.config.seed, progress=progress)
         corrections = objective.log_gains.numpy().copy(), objective.offsets.numpy().copy()
-        return _First(gaussians, corrections), objective.psnr()
+        return _First(self.working.gaussians_out(gaussians), corrections), objective.psnr()
 
     def tracker(self, first: _First) -> Tracker:
         """A tracker that stands at the first timestep."""
-        stage = self.config.follow
+        stage = self.working.settings_in(self.config.follow)
         objective = self.objective(stage, first.corrections)
-        return Tracker(first.gaussians, objective, stage, radius=self.radius, seed=self.config.seed)
+        return Tracker(self.working.gaussians_in(first.gaussians), objective, stage, seed=self.config.seed)
+
+    def step(self, tracker: Tracker, frame: Frame, last: Poses, progress: Progress | None) -> tuple[Poses, float]:
+        """One more timestep after the stored poses ``last``; the tracker goes on from what will be stored, as a resumed
+        run would."""
+        tracked, psnr = tracker.step(frame, progress)
+        count = tracker.active_count
+        poses = tuple(
+            np.concatenate([moved[:count], held[count:]])
+            for moved, held in zip(self.working.poses_out(tracked), last, strict=True)
+        )
+        tracker.restore(self.working.poses_in(poses), self.working.poses_in(last))
+        return poses, psnr
 
 
 def _wanted(scene: Scene, run: Run | None, timesteps: range | None) -> tuple[int, ...]:

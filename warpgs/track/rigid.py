@@ -75,13 +75,12 @@ def move_centers_kernel(
 class Clusters:
     """k-means clusters of the foreground at the first timestep."""
 
-    def __init__(self, means: np.ndarray, config: RigidConfig, *, radius: float, device: wp.Device, seed: int) -> None:
+    def __init__(self, means: np.ndarray, config: RigidConfig, *, device: wp.Device, seed: int) -> None:
         """Cluster particles.
 
         Args:
-            means: Foreground centers at the first timestep [m], shape [n, 3].
+            means: Foreground centers at the first timestep [scene radii], shape [n, 3].
             config: Number of clusters, rates.
-            radius: Scene radius [m], the unit of the rates.
             device: Where the particles live.
             seed: Of the clustering.
         """
@@ -92,7 +91,7 @@ class Clusters:
         self._centers = wp.zeros(self.count, dtype=wp.vec3, device=device)
         self._motion = {name: wp.zeros(self.count, dtype=wp.vec3, device=device) for name in ("shifts", "turns")}
         self._adj_motion = {name: wp.zeros_like(array) for name, array in self._motion.items()}
-        rates = {"shifts": config.shift_rate * radius, "turns": config.turn_rate}
+        rates = {"shifts": config.shift_rate, "turns": config.turn_rate}
         self._adam = Adam(self._motion, rates)
         self._final_rate = config.final_rate
 

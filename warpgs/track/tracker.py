@@ -45,16 +45,14 @@ class Tracker:
     Its state is the poses of the last two timesteps and nothing else, so that a run can be resumed from what it stored.
     """
 
-    def __init__(
-        self, gaussians: Gaussians, objective: Objective, config: FollowConfig, *, radius: float, seed: int
-    ) -> None:
+    def __init__(self, gaussians: Gaussians, objective: Objective, config: FollowConfig, *, seed: int) -> None:
         """Remember the first timestep.
 
         Args:
-            gaussians: The first timestep, foreground first, as ``reconstruct`` returns it.
-            objective: Image loss, with the color corrections of the first timestep.
-            config: Stages, priors.
-            radius: Scene radius [m].
+            gaussians: The first timestep, foreground first, as ``reconstruct`` returns it; in the working frame, whose
+                unit is the scene radius.
+            objective: Image loss, with the color corrections of the first timestep; in the working frame.
+            config: Stages, priors; lengths in the working frame.
             seed: Decides clusters and the order of views.
         """
         count, device = len(gaussians), objective.device
@@ -71,35 +69,40 @@ class Tracker:
         self._last: Poses = (gaussians.means, gaussians.rotations_wxyz)
         self._before: Poses | None = None
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
-        self._rest = self._make_rest(config.priors, radius)
+        self._rest = self._make_rest(config.priors)
         self._priors = _foreground_priors(gaussians, config.priors)
         self._background_rest = None
         if not config.freeze_background and self._moving < count:
             background = self._particles.rows(self._moving, count)
-            unit = config.priors.length_unit_m or radius
+            unit = config.priors.length_unit_m or 1.0
             self._background_rest = Rest.build(background.means, background.rotations, length_unit=unit)
-        rates = {"means": config.free.means_rate * radius, "rotations": config.free.rotations_rate}
+        rates = {"means": config.free.means_rate, "rotations": config.free.rotations_rate}
         self._adam = Adam({name: getattr(self._active, name) for name in rates}, rates)
         self._adam.decay(config.free.steps, config.free.final_rate)
         self._free = self._iteration(lambda: self._adam.step(self._gradients.named()))
         self._clusters = None
         if config.rigid.clusters and self._moving:
             means = gaussians.means[: self._moving]
-            self._clusters = clusters = Clusters(means, config.rigid, radius=radius, device=device, seed=seed)
+            self._clusters = clusters = Clusters(means, config.rigid, device=device, seed=seed)
             self._rigid = self._iteration(lambda: clusters.step(self._foreground, self._gradients))
 
     def _iteration(self, update: Callable[[], None]) -> Iteration:
         return Iteration(self._objective, self._drawn, self._gradients, update, beside=self._accumulate_priors)
 
-    def _make_rest(self, config: PriorConfig, radius: float) -> Rest | None:
+    def _make_rest(self, config: PriorConfig) -> Rest | None:
         count = min(config.neighbors, self._moving - 1)
         if count < 1:
             return None
         foreground = self._foreground
         neighbors, distances = nearest_neighbors(foreground.means, count)
         sigma = config.sigma_m or config.sigma_neighbors * float(np.median(distances.numpy()[:, -1]))
-        unit = config.length_unit_m or radius
+        unit = config.length_unit_m or 1.0
         return Rest.build(foreground.means, foreground.rotations, neighbors, weight_sigma=sigma, length_unit=unit)
+
+    @property
+    def active_count(self) -> int:
+        """How many particles move; those after them stay as they are."""
+        return len(self._active)
 
     def restore(self, last: Poses, before: Poses | None) -> None:
         """Go on from the poses of the last stored timestep and the one before it, None after the first."""
