@@ -32,7 +32,10 @@ FACTORY_ARGUMENTS = {
     ("dtype", "channels", "median"): [(wp.float32, n, n == 32) for n in (3, 4, 5, 6, 16, 32)],
     ("dtype", "width"): [(wp.float32, 10)],
     ("dtype", "channels"): [(wp.float32, 3), (wp.float32, 4), (wp.float32, 32)],
-    ("dtype", "channels", "features"): [(wp.float32, COLOR_MASK, 0), (wp.float32, CHANNELS, 23)],
+    ("dtype", "channels", "features", "harmonics", "antialiased"): [
+        (wp.float32, COLOR_MASK, 0, False, False),
+        (wp.float32, CHANNELS, 23, True, True),
+    ],
 }
 """What factories of kernels are called with, by the names of their parameters."""
 

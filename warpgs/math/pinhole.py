@@ -30,7 +30,7 @@ def view_struct(dtype: type) -> Any:
         translation: vec3  # camera from world
         focal_px: vec2  # of an orthographic view, px per metre
         center_px: vec2
-        tangent_limit: vec2  # see CLAMP
+        tangent_limit: vec2  # see CLAMP; 0 of an orthographic view, which is linear
         near: dtype  # closest z that is drawn
         width: wp.int32
         height: wp.int32
@@ -57,7 +57,7 @@ def upload_views(cameras: Sequence[Camera], near: float, device: wp.DeviceLike, 
     views = []
     for camera in cameras:
         k, pose = camera.intrinsics, camera.camera_from_world
-        half_px = CLAMP * 0.5 * np.array([camera.width, camera.height])
+        half_px = (not camera.orthographic) * CLAMP * 0.5 * np.array([camera.width, camera.height])
         view = struct()
         view.rotation = pose[:3, :3].ravel().tolist()
         view.translation = pose[:3, 3].tolist()

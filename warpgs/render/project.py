@@ -25,8 +25,11 @@ HIDDEN_DEPTH = 0x7F000000
 
 
 @cache
-def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> SimpleNamespace:
-    """The projection kernel and its adjoint for numbers of ``dtype``, ``channels`` of CHANNELS and user features."""
+def project_kernels(
+    dtype: type, channels: tuple[str, ...], features: int, harmonics: bool, antialiased: bool
+) -> SimpleNamespace:
+    """The projection kernel and its adjoint, see ``shade_funcs`` and ``project``. Compiled for what is asked for: a
+    choice made inside costs a tenth of the time."""
     real = dtype
     vec2 = wp.types.vector(2, dtype)
     vec3 = wp.types.vector(3, dtype)
@@ -35,7 +38,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
     view_type = view_struct(dtype)
     normalize_adjoint = rotation_funcs(dtype).normalize_adjoint
     low_pass = wp.constant(dtype(LOW_PASS_PX2))
-    shading = shade_funcs(dtype, channels, features)
+    shading = shade_funcs(dtype, channels, features, harmonics)
     shade, shade_adjoint, sight = shading.shade, shading.shade_adjoint, shading.sight
     depth = channels.index("depth") if "depth" in channels else -1
     has_normal = any(name.startswith("normal") for name in channels)
@@ -45,12 +48,10 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         return real(1.0) / (real(1.0) + wp.exp(-x))
 
     @wp.func
-    def tangents(p: vec3, view: view_type):
-        """Slopes x/z, y/z at which the projection is linearized; 0 of an orthographic one, which is linear."""
-        if view.orthographic:
-            return vec2()
+    def tangents(p: vec3, z: real, view: view_type):
+        """Slopes x/z, y/z at which the projection is linearized; 0 of an orthographic one, whose limit is 0."""
         limit = view.tangent_limit
-        return vec2(wp.clamp(p[0] / p[2], -limit[0], limit[0]), wp.clamp(p[1] / p[2], -limit[1], limit[1]))
+        return vec2(wp.clamp(p[0] / z, -limit[0], limit[0]), wp.clamp(p[1] / z, -limit[1], limit[1]))
 
     @wp.func
     def divisor(p: vec3, view: view_type):
@@ -81,7 +82,6 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         features: wp.array2d(dtype=real),
         views: wp.array(dtype=view_type),
         view_index: wp.array(dtype=wp.int32),
-        antialiased: bool,
         # outputs
         records: wp.array2d(dtype=real),
         depth_keys: wp.array(dtype=wp.int32),
@@ -98,7 +98,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         turn = wp.quat_to_matrix(wp.normalize(rotations[i]))
         axes = scaled_axes(view.rotation * turn, log_scales[i])
         z = divisor(p, view)
-        rows = jacobian_rows(axes, tangents(p, view), z, view.focal_px)
+        rows = jacobian_rows(axes, tangents(p, z, view), z, view.focal_px)
         xx = wp.dot(rows[0], rows[0]) + low_pass
         xy = wp.dot(rows[0], rows[1])
         yy = wp.dot(rows[1], rows[1]) + low_pass
@@ -111,7 +111,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
 
         # alpha >= 1/255 inside an ellipse of this squared radius; it shrinks with the opacity
         opacity = sigmoid(opacity_logits[i])
-        if antialiased:  # the low pass spreads a splat: what it gains in area it loses in opacity
+        if wp.static(antialiased):  # the low pass spreads a splat: what it gains in area it loses in opacity
             opacity *= wp.sqrt(area2 * inverse)
         radius2 = real(2.0) * wp.log(real(255.0) * opacity)
         if radius2 <= real(0.0):
@@ -177,7 +177,6 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         harmonics: wp.array2d(dtype=vec3),
         views: wp.array(dtype=view_type),
         view_index: wp.array(dtype=wp.int32),
-        antialiased: bool,
         records: wp.array2d(dtype=real),
         adj_records: wp.array2d(dtype=real),
         adj_depths: wp.array(dtype=real),
@@ -199,7 +198,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         focal = view.focal_px
         p = view.rotation * means[i] + view.translation
         z = divisor(p, view)
-        slope = tangents(p, view)
+        slope = tangents(p, z, view)
         turn = wp.quat_to_matrix(wp.normalize(rotations[i]))
         axes = scaled_axes(view.rotation * turn, log_scales[i])
         rows = jacobian_rows(axes, slope, z, focal)
@@ -213,11 +212,11 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
         g_xy = -(a * t01 + b * t11)
         g_yy = -(b * t01 + c * t11)
         e = real(0.5) * adj_records[i, 5]
-        if antialiased:  # ln det S appears in the logarithm of the opacity
+        if wp.static(antialiased):  # ln det S appears in the logarithm of the opacity
             g_xx, g_xy, g_yy = g_xx - e * a, g_xy - e * b, g_yy - e * c
         g_u = real(2.0) * (g_xx * rows[0] + g_xy * rows[1])
         g_v = real(2.0) * (g_yy * rows[1] + g_xy * rows[0])
-        if antialiased:  # and so does ln |u x v|^2
+        if wp.static(antialiased):  # and so does ln |u x v|^2
             across = wp.cross(rows[0], rows[1])
             pull = real(2.0) * e / wp.dot(across, across)
             g_u += pull * wp.cross(rows[1], across)
@@ -245,8 +244,7 @@ def project_kernels(dtype: type, channels: tuple[str, ...], features: int) -> Si
             i, p, view, turn, log_scale, harmonics, foreground_logits, adj_records,
             adj_colors, adj_harmonics, adj_foreground_logits, adj_features,
         )  # fmt: skip
-        if harmonics.shape[1] > 0 and not view.orthographic:
-            g_p += g_sight
+        g_p += wp.where(view.orthographic, vec3(), g_sight)
         if adj_views.shape[0] > 0:
             # a small turn w of the camera moves p by -w x p and each axis likewise; seen from the world, the line of
             # sight turns with the camera
@@ -299,10 +297,11 @@ def project(
         order: Output, 0 .. n-1, shape [>= n].
         antialiased: Take from the opacity what the low pass adds to the area (Mip-Splatting, Yu et al. 2024).
     """
-    kernels = project_kernels(particles.dtype, channels, features.shape[1])
+    variant = features.shape[1], particles.harmonics.shape[1] > 0, antialiased
+    kernels = project_kernels(particles.dtype, channels, *variant)
     p = particles
     inputs = [p.means, p.rotations, p.log_scales, p.colors, p.opacity_logits, p.foreground_logits, p.harmonics]
-    inputs += [features, views, view_index, antialiased]
+    inputs += [features, views, view_index]
     outputs = [records, depth_keys, order]
     wp.launch(kernels.forward, len(particles), inputs, outputs, device=particles.device, record_tape=False)
 
@@ -324,10 +323,11 @@ def project_adjoint(
     """Add to ``gradients`` what ``adj_records`` [n, GRADIENT + channels + f] means for the parameters of its first n
     particles, and ``adj_depths`` [n], gradients by the depth beside it; the same for ``adj_features`` [n, f] and
     ``adj_views`` [views, 6]. Of the last three any may be left without rows."""
-    kernels = project_kernels(particles.dtype, channels, records.shape[1] - RECORD - len(channels))
+    features = records.shape[1] - RECORD - len(channels)
+    kernels = project_kernels(particles.dtype, channels, features, particles.harmonics.shape[1] > 0, antialiased)
     p, g = particles, gradients
     inputs = [p.means, p.rotations, p.log_scales, p.opacity_logits, p.foreground_logits, p.harmonics]
-    inputs += [views, view_index, antialiased, records, adj_records, adj_depths]
+    inputs += [views, view_index, records, adj_records, adj_depths]
     outputs = [g.means, g.rotations, g.log_scales, g.colors, g.opacity_logits, g.foreground_logits, g.harmonics]
     outputs += [adj_features, adj_views]
     wp.launch(kernels.adjoint, len(g), inputs, outputs, device=p.device, record_tape=False)

@@ -20,8 +20,10 @@ GRADIENT = 6
 
 
 @cache
-def shade_funcs(dtype: type, channels: tuple[str, ...], features: int) -> SimpleNamespace:
+def shade_funcs(dtype: type, channels: tuple[str, ...], features: int, harmonics: bool) -> SimpleNamespace:
     """Functions for numbers of ``dtype``, ``channels`` of CHANNELS and so many user features behind them.
+
+    Without ``harmonics`` colors do not depend on the line of sight: their code, even unused, costs a tenth.
 
     - ``shade(i, p, view, turn, log_scale, colors, harmonics, foreground_logits, features, records)`` writes the
       channels of splat i, whose center is ``p`` [m], camera frame, and whose orientation is ``turn``, world from
@@ -44,6 +46,7 @@ def shade_funcs(dtype: type, channels: tuple[str, ...], features: int) -> Simple
     has_share = max(foreground, background) >= 0
     has_normal = max(normal_x, normal_y, normal_z) >= 0
     first_feature, feature_count = len(channels), features
+    has_harmonics = harmonics and has_color
 
     @wp.func
     def sigmoid(x: real):
@@ -97,13 +100,14 @@ def shade_funcs(dtype: type, channels: tuple[str, ...], features: int) -> Simple
     ):
         if wp.static(has_color):
             color = colors[i]
-            if harmonics.shape[1] > 0:
+            if wp.static(has_harmonics):
                 color += radiance(harmonics, i, wp.transpose(view.rotation) * sight(p, view))
             put(records, i, red, color[0])
             put(records, i, green, color[1])
             put(records, i, blue, color[2])
-        if wp.static(has_share):
+        if wp.static(foreground >= 0):
             put(records, i, foreground, sigmoid(foreground_logits[i]))
+        if wp.static(background >= 0):
             put(records, i, background, sigmoid(-foreground_logits[i]))
         put(records, i, depth, p[2])
         if wp.static(has_normal):
@@ -139,7 +143,7 @@ def shade_funcs(dtype: type, channels: tuple[str, ...], features: int) -> Simple
                 adj_of(adj_records, i, blue),
             )
             adj_colors[i] += g_color
-            if harmonics.shape[1] > 0:
+            if wp.static(has_harmonics):
                 toward = wp.transpose(view.rotation) * sight(p, view)
                 g_sight = view.rotation * radiance_adjoint(harmonics, i, toward, g_color, adj_harmonics)
         if wp.static(has_share):
