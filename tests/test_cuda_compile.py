@@ -180,7 +180,7 @@ def test_compositing_shares_batches_and_sums_over_warps_before_atomics(channels,
 
 
 def test_gradients_of_the_pose_are_summed_over_warps_before_atomics(tmp_path):
-    kernel = project_kernels(wp.float32, COLOR_MASK, 0).adjoint
+    kernel = project_kernels(wp.float32, COLOR_MASK, 0, False, False).adjoint
     ptx = ptx_of(kernel, tmp_path)
     assert ptx.count("activemask.b32") == ptx.count("atom.global.add.f64") == 6
     assert "shfl.sync.idx" in ptx
