@@ -25,7 +25,9 @@ def write_dynamic3dgs(tracks: Tracks, path: Path, progress: Progress) -> list[Pa
     cam_m, cam_c      [c, 3]     picture = exp(cam_m) * color + cam_c, in the order of the training cameras
     ================  =========  =======================================================================
 
-    The format has no place for colors that depend on the direction of sight: harmonics are left out.
+    The format has no place for colors that depend on the direction of sight: harmonics are left out. Nor has it one for
+    particles that are born later: they wait at the pose of their birth, and ``birth`` [n], the instant from which each
+    is to be drawn, is written beside the others where it is not 0 for all.
 
     Raises:
         OSError: no room on the disk.
@@ -40,6 +42,8 @@ def write_dynamic3dgs(tracks: Tracks, path: Path, progress: Progress) -> list[Pa
         "cam_m": tracks.camera_log_gains,
         "cam_c": tracks.camera_offsets,
     }
+    if tracks.birth is not None and tracks.birth.any():
+        constant["birth"] = tracks.birth
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         _stream(archive, "means3D", (steps, count, 3), map(source.points, tracks.means))
         _stream(archive, "unnorm_rotations", (steps, count, 4), map(source.rotations_wxyz, tracks.rotations_wxyz))

@@ -51,6 +51,10 @@ def check_tracks(tracks: Tracks) -> None:
             raise TypeError(sentence(f"tracks.{name}", "float32", array.dtype))
         check_shape(f"tracks.{name}", array, shape)
         check_finite(f"tracks.{name}", array)
+    if tracks.birth is not None:
+        check_shape("tracks.birth", tracks.birth, count)
+        if (np.diff(tracks.birth) < 0).any() or tracks.birth[0] != 0 or tracks.birth[-1] >= steps:
+            refuse("tracks.birth", f"instants 0 to {steps - 1} that never fall, the first 0", tracks.birth.tolist())
     if tracks.harmonics is not None:
         check_harmonics("tracks.harmonics", tracks.harmonics, *count)
     for timestep, rotations in zip(tracks.timesteps, tracks.rotations_wxyz, strict=True):

@@ -18,7 +18,8 @@ coefficients of red, then of green, then of blue; then logit, logarithmic sizes,
 def write_ply(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:
     """Write ``<stem>_<timestep>.ply`` beside ``path`` for every timestep; binary, little endian.
 
-    In the world frame (z up, metres), not the source's: files to look at, and viewers want an upright scene.
+    In the world frame (z up, metres), not the source's: files to look at, and viewers want an upright scene. A file
+    holds the particles that exist at its timestep.
 
     Raises:
         OSError: no room on the disk.

@@ -48,6 +48,14 @@ def pose_splats(splats: UsdVol.ParticleField3DGaussianSplat, gaussians: Gaussian
     splats.CreateExtentAttr().Set(Vt.Vec3fArray.FromNumpy(extent(gaussians)), time)
 
 
+def show_splats(
+    splats: UsdVol.ParticleField3DGaussianSplat, opacity_logits: np.ndarray, shown: np.ndarray, time: Usd.TimeCode
+) -> None:
+    """Author opacities: those of their logits where ``shown``, 0 elsewhere; shape [n] each."""
+    values = np.where(shown, opacities(opacity_logits), np.float32(0.0))
+    splats.CreateOpacitiesAttr().Set(Vt.FloatArray.FromNumpy(values), time)
+
+
 def extent(gaussians: Gaussians) -> np.ndarray:
     """Axis-aligned box [m] around the 3 sigma ellipsoids, shape [2, 3], float32.
 

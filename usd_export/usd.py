@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from pxr import Sdf, Tf, Usd, UsdUtils
+from pxr import Sdf, Tf, Usd, UsdUtils, UsdVol
 
 from usd_export.form import Progress
-from usd_export.splats import define_splats, pose_splats
+from usd_export.splats import define_splats, pose_splats, show_splats
 from usd_export.stage import ROOT, new_stage
 from warpgs.checks import refuse
 from warpgs.types import Tracks
@@ -25,7 +25,8 @@ def write_usd(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:
     """Write ``.usda``, ``.usdc`` or ``.usdz``.
 
     Particles whose pose never changes go to a second particle field without time samples: most of a recording stands
-    still, and its samples would be most of the file. ``primvars:ids`` says where in the tracks each particle was.
+    still, and its samples would be most of the file. ``primvars:ids`` says where in the tracks each particle was. One
+    that is born later waits at the pose of its birth with opacity 0; only where there are such have opacities samples.
 
     Raises:
         ValueError: too large for a package.
@@ -45,8 +46,8 @@ def write_usd(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:
 
 
 def moving_particles(tracks: Tracks) -> np.ndarray:
-    """Whether the pose of each particle ever differs, however little, from its first; shape [n], bool."""
-    moving = np.zeros(tracks.means.shape[1], bool)
+    """Whether each particle is born late, or its pose ever differs, however little, from its first; shape [n], bool."""
+    moving = np.arange(tracks.means.shape[1]) >= tracks.count_at(0)
     for means, rotations_wxyz in zip(tracks.means, tracks.rotations_wxyz, strict=True):
         moving |= (means != tracks.means[0]).any(axis=1) | (rotations_wxyz != tracks.rotations_wxyz[0]).any(axis=1)
     return moving
@@ -60,20 +61,33 @@ def _check_package_size(path: Path, tracks: Tracks, moving: np.ndarray) -> None:
 
 def _write_layer(tracks: Tracks, moving: np.ndarray, path: Path, progress: Progress) -> None:
     stage = new_stage(path, tracks)
-    first = tracks.at(0)
+    first = tracks.all_at(0)
     if not moving.all():
         ids = np.flatnonzero(~moving)
         define_splats(stage, f"{ROOT}/Static", first.select(ids), ids)
     if moving.any():
         ids = np.flatnonzero(moving)
         splats = define_splats(stage, f"{ROOT}/Moving", first.select(ids), ids)
+        _show_births(splats, tracks, ids)
         for i, timestep in enumerate(tracks.timesteps):
-            pose_splats(splats, tracks.at(i).select(ids), Usd.TimeCode(timestep))
+            pose_splats(splats, tracks.all_at(i).select(ids), Usd.TimeCode(timestep))
             if (i + 1) % SAVE_EVERY == 0 and path.suffix.lower() == ".usdc":  # text is written anew at each save
                 stage.Save()
             progress(i + 1, len(tracks))
     stage.Save()
     progress(len(tracks), len(tracks))
+
+
+def _show_births(splats: UsdVol.ParticleField3DGaussianSplat, tracks: Tracks, ids: np.ndarray) -> None:
+    """Hide particles until their birth. Samples just before and at each birth, because USD interpolates in between."""
+    counts = [tracks.count_at(i) for i in range(len(tracks))]
+    if counts[0] == counts[-1]:
+        return
+    opacity_logits = tracks.opacity_logits[ids]
+    show_splats(splats, opacity_logits, ids < counts[0], Usd.TimeCode.Default())
+    for i, timestep in enumerate(tracks.timesteps):
+        if i == 0 or counts[i - 1] < counts[i] or counts[i] < counts[min(i + 1, len(counts) - 1)]:
+            show_splats(splats, opacity_logits, ids < counts[i], Usd.TimeCode(timestep))
 
 
 def _write_package(layer: Path, path: Path) -> None:

@@ -106,8 +106,9 @@ class Gaussians:
         """Name to array; no harmonics where colors do not depend on the direction of sight."""
         return {name: array for name, array in vars(self).items() if array is not None}
 
-    def select(self, rows: np.ndarray) -> Gaussians:
-        """The particles at ``rows``: indices, in their order, or a mask of shape [n], bool."""
+    def select(self, rows: np.ndarray | slice) -> Gaussians:
+        """The particles at ``rows``: indices, in their order, a mask of shape [n], bool, or a slice, which copies
+        nothing."""
         return Gaussians(**{name: array[rows] for name, array in self.arrays().items()})
 
 
@@ -141,12 +142,35 @@ class Tracks:
     """See ``camera_log_gains``; shape [c, 3], float32."""
     harmonics: np.ndarray | None = None
     """As in Gaussians, shape [n, m, 3], float32; None where colors do not depend on the direction of sight."""
+    birth: np.ndarray | None = None
+    """Index into ``timesteps`` of the first instant at which each particle exists, never falling, shape [n], int32;
+    before, it is held at the pose of its birth. None: all exist from the first instant on."""
 
     def __len__(self) -> int:
         return len(self.means)
 
     def at(self, index: int) -> Gaussians:
-        """The particles at the ``index``-th stored instant (an index into ``timesteps``, not a scene timestep)."""
+        """The particles that exist at the ``index``-th stored instant (an index into ``timesteps``, not a scene
+        timestep): the first of all, so that an index into them is one into the tracks."""
+        return self.all_at(index).select(slice(self.count_at(index)))
+
+    def count_at(self, index: int) -> int:
+        """How many particles exist at an instant."""
+        exact = range(len(self))[index]
+        return len(self.log_scales) if self.birth is None else int(np.searchsorted(self.birth, exact, side="right"))
+
+    def since(self, index: int) -> Tracks:
+        """The same from the ``index``-th stored instant on."""
+        return replace(
+            self,
+            means=self.means[index:],
+            rotations_wxyz=self.rotations_wxyz[index:],
+            timesteps=self.timesteps[index:],
+            birth=None if self.birth is None else np.maximum(self.birth - index, 0),
+        )
+
+    def all_at(self, index: int) -> Gaussians:
+        """Every particle of the tracks at an instant; those that do not exist yet in the pose of their birth."""
         return Gaussians(
             means=self.means[index],
             rotations_wxyz=self.rotations_wxyz[index],

@@ -175,14 +175,8 @@ def entered(tracks: Tracks, scene: Scene, truth: GroundTruth, unit: float) -> fl
         new = set(scene.truth_seen_at(timestep).body_index.tolist()) - known
         known |= new
         if new:
-            rest = replace(
-                tracks,
-                means=tracks.means[since:],
-                rotations_wxyz=tracks.rotations_wxyz[since:],
-                timesteps=tracks.timesteps[since:],
-            )
             seen = scene.truth_seen_at(tracks.timesteps[since])
-            errors = in_metres(errors_in_space(rest, seen), unit)
+            errors = in_metres(errors_in_space(tracks.since(since), seen), unit)
             medians.append(np.median(errors.distance[:, np.isin(seen.body_index, sorted(new))], axis=0))
     return float(np.concatenate(medians).mean()) if medians else math.nan
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -40,6 +42,18 @@ def make_tracks(
         camera_log_gains=rng.normal(size=(2, 3)).astype(np.float32),
         camera_offsets=rng.normal(size=(2, 3)).astype(np.float32),
         harmonics=rng.normal(size=(count, harmonics, 3)).astype(np.float32) if harmonics else None,
+    )
+
+
+def with_births(tracks: Tracks, births: tuple[int, ...] = (4, 4, 9)) -> Tracks:
+    """The same with the last particles born at these instants; the last of all never moves again."""
+    birth = np.zeros(tracks.means.shape[1], np.int32)
+    birth[len(birth) - len(births) :] = births
+    held = np.maximum(np.arange(len(tracks))[:, None], birth)
+    held[:, -1] = birth[-1]
+    rows = np.arange(len(birth))
+    return replace(
+        tracks, means=tracks.means[held, rows], rotations_wxyz=tracks.rotations_wxyz[held, rows], birth=birth
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.usd_export.sample import covariances, make_similarity, make_tracks
+from tests.usd_export.sample import covariances, make_similarity, make_tracks, with_births
 from usd_export import export
 
 
@@ -95,3 +95,13 @@ def test_dynamic3dgs_refuses_what_is_no_similarity(tmp_path: Path, matrix: np.nd
     with pytest.raises(ValueError, match=r"tracks\.source_from_world: expected"):
         export(make_tracks(source_from_world=matrix), tmp_path / "params.npz")
     assert not any(tmp_path.iterdir())
+
+
+def test_dynamic3dgs_says_when_particles_are_born(tmp_path: Path):
+    tracks = with_births(make_tracks())
+    export(tracks, tmp_path / "params.npz")
+    arrays = load(tmp_path / "params.npz")
+    np.testing.assert_array_equal(arrays["birth"], tracks.birth)
+    np.testing.assert_array_equal(arrays["means3D"], tracks.means)
+    export(replace(tracks, birth=np.zeros(60, np.int32)), tmp_path / "params.npz", overwrite=True)
+    assert "birth" not in load(tmp_path / "params.npz")

@@ -167,6 +167,10 @@ def with_nan(array: np.ndarray) -> np.ndarray:
         ("opacity_logits", lambda a: a[:, None], r"expected shape \[60\], got \[60, 1\]"),
         ("camera_offsets", lambda a: a[:1], r"expected shape \[2, 3\]"),
         ("timesteps", lambda a: a[::-1], "expected rising numbers"),
+        ("birth", lambda _: np.zeros(59, np.int32), r"expected shape \[60\]"),
+        ("birth", lambda _: np.arange(60)[::-1], "expected instants 0 to 12 that never fall, the first 0"),
+        ("birth", lambda _: np.full(60, 1), "expected instants 0 to 12 that never fall, the first 0"),
+        ("birth", lambda _: np.arange(60), "expected instants 0 to 12 that never fall, the first 0"),
         ("fps", lambda a: 0.0, "expected a number above 0"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.usd_export.sample import SH_C0, make_similarity, make_tracks
+from tests.usd_export.sample import SH_C0, make_similarity, make_tracks, with_births
 from usd_export import export
 
 
@@ -70,3 +70,10 @@ def test_ply_overwrite_leaves_no_frame_of_a_longer_series(tmp_path: Path):
     files = export(make_tracks(steps=4), tmp_path / "box.ply", overwrite=True)
     assert len(files) == 4 and set(tmp_path.iterdir()) == {*files, *bystanders}
     assert all(file.read_text() == "mine" for file in bystanders)
+
+
+def test_ply_holds_only_what_is_born(tmp_path: Path):
+    tracks = with_births(make_tracks())
+    for i, file in enumerate(export(tracks, tmp_path / "box.ply")):
+        expected = tracks.means[i, tracks.birth <= i]
+        np.testing.assert_array_equal(columns(read_ply(file), "x", "y", "z"), expected)

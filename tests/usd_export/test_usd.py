@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pxr import Gf, Usd, UsdGeom, UsdPhysics, UsdUtils, UsdValidation, UsdVol
 
-from tests.usd_export.sample import SH_C0, covariances, make_similarity, make_tracks
+from tests.usd_export.sample import SH_C0, covariances, make_similarity, make_tracks, with_births
 from usd_export import export, export_usd
 from usd_export.usd import PACKAGE_LIMIT, write_usd
 from warpgs.types import Tracks
@@ -151,6 +151,22 @@ def test_usd_has_no_empty_field_when_all_or_nothing_moves(tmp_path: Path, static
     stage = Usd.Stage.Open(str(path))
     assert [prim.GetName() for prim in stage.Traverse()] == ["World", name]
     assert seen[-1] == (13, 13) and (stage.GetStartTimeCode(), stage.GetEndTimeCode()) == (3.0, 15.0)
+
+
+def test_usd_hides_particles_until_their_birth(tmp_path: Path):
+    tracks = with_births(make_tracks())
+    stage = Usd.Stage.Open(str(export_usd(tracks, tmp_path / "box.usdc")))
+    splats, still = (field(stage, name) for name in ("Moving", "Static"))
+    ids = np.array(UsdGeom.PrimvarsAPI(splats).GetPrimvar("ids").Get())
+    assert {57, 58, 59} <= set(ids.tolist()) and not still.GetOpacitiesAttr().GetNumTimeSamples()
+    opacities = 1.0 / (1.0 + np.exp(-tracks.opacity_logits[ids].astype(np.float64)))
+    for i, timestep in enumerate([Usd.TimeCode.Default(), *tracks.timesteps], start=-1):
+        shown = np.array(splats.GetOpacitiesAttr().Get(timestep))
+        np.testing.assert_allclose(shown, np.where(tracks.birth[ids] <= max(i, 0), opacities, 0.0), rtol=1e-6)
+        if i >= 0:
+            check_pose(splats, tracks, i, ids, timestep)
+    steps = [tracks.timesteps[i] for i in (0, 3, 4, 8, 9)]
+    assert splats.GetOpacitiesAttr().GetTimeSamples() == list(map(float, steps))
 
 
 def test_usd_counts_a_turn_as_motion(tmp_path: Path):

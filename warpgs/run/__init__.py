@@ -5,11 +5,14 @@
     runs/box/
         config.json        what was asked: scene, timesteps, settings; its marker is what makes the folder a run
         gaussians.npz      the first timestep and all that stays constant
+        births/000012.npz  the particles of what entered at one timestep, if anything did: as in gaussians.npz
         poses/000000.npz   centers and rotations at one timestep, plus what the tracker needs to go on from there
         log.jsonl          one line of metrics per timestep; timings only here, so that equal runs have equal .npz bytes
         lock               held by the process that writes
 
-A file is written under a temporary name, flushed and renamed: it is whole or absent. ``poses`` says what is done.
+A file is written under a temporary name, flushed and renamed: it is whole or absent. ``poses`` says what is done;
+births are written before the pose of their timestep, which is the first to hold a row for each of them, after those of
+the particles before.
 """
 
 from warpgs.run.run import Pose, Run

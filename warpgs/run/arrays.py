@@ -34,19 +34,23 @@ def check_gaussians(path: Path, arrays: Arrays) -> None:
     if names.dtype.kind != "U" or names.ndim != 1:
         got = f"{names.dtype} of shape {list(names.shape)}"
         raise TypeError(sentence(f"{path}: camera_names", "a list of names", got))
+    check_particles(path, arrays)
+    for name in ("camera_log_gains", "camera_offsets"):
+        _check_float32(path, arrays, name, (len(names), 3))
+
+
+def check_particles(path: Path, arrays: Arrays) -> None:
+    """Refuse what are not the arrays of Gaussians.
+
+    Raises:
+        ValueError, TypeError: naming the file and the array.
+    """
     means = _member(path, arrays, "means")
-    count, cameras = len(means) if means.ndim else 0, len(names)
+    count = len(means) if means.ndim else 0
     if count == 0:
         refuse(path, "at least one Gaussian", 0, "check the masks and the starting cloud")
     _check_rigid(path, arrays, count)
-    shapes = {
-        "log_scales": (count, 3),
-        "colors": (count, 3),
-        "opacity_logits": (count,),
-        "foreground": (count,),
-        "camera_log_gains": (cameras, 3),
-        "camera_offsets": (cameras, 3),
-    }
+    shapes = {"log_scales": (count, 3), "colors": (count, 3), "opacity_logits": (count,), "foreground": (count,)}
     for name, shape in shapes.items():
         _check_float32(path, arrays, name, shape)
     if "harmonics" in arrays:

@@ -44,14 +44,14 @@ def _is_unborn(path: Path) -> bool:
     return not born and not (poses.exists() and (poses.is_file() or any(poses.iterdir())))
 
 
-def make_folders(path: Path) -> None:
-    """Make the directory and ``poses`` in it.
+def make_folders(path: Path, name: str = "poses") -> None:
+    """Make the directory and the folder ``name`` in it.
 
     Raises:
         OSError: naming the directory.
     """
     try:
-        (path / "poses").mkdir(parents=True, exist_ok=True)
+        (path / name).mkdir(parents=True, exist_ok=True)
         sync(path)
         sync(path.parent)
     except OSError as error:
@@ -89,7 +89,8 @@ def acquire_lock(path: Path) -> int:
 
 def remove_run(path: Path) -> None:
     """Remove what a run writes and nothing else; config.json last, so that a killed removal still leaves a run."""
-    for file in [*pose_files(path), *temporary_files(path), path / "gaussians.npz", path / "log.jsonl"]:
+    arrays = [*pose_files(path), *birth_files(path), path / "gaussians.npz"]
+    for file in [*arrays, *temporary_files(path), path / "log.jsonl"]:
         file.unlink(missing_ok=True)
     sync(path)
     (path / "config.json").unlink(missing_ok=True)
@@ -102,12 +103,22 @@ def pose_name(timestep: int) -> str:
 
 def pose_files(path: Path) -> list[Path]:
     """Every stored timestep, in order."""
-    files = {int(file.stem): file for file in (path / "poses").glob("*.npz") if re.fullmatch(r"\d{6,}\.npz", file.name)}
+    return _numbered_files(path / "poses")
+
+
+def birth_files(path: Path) -> list[Path]:
+    """What entered after the first timestep, in order."""
+    return _numbered_files(path / "births")
+
+
+def _numbered_files(folder: Path) -> list[Path]:
+    files = {int(file.stem): file for file in folder.glob("*.npz") if re.fullmatch(r"\d{6,}\.npz", file.name)}
     return [files[timestep] for timestep in sorted(files)]
 
 
 def temporary_files(path: Path) -> list[Path]:
     """What a process killed while writing left behind."""
     whole = [path / "config.json", path / "gaussians.npz", path / "log.jsonl"]
-    poses = [file for file in (path / "poses").glob(".*.npz") if re.fullmatch(r"\.\d{6,}\.tmp\.npz", file.name)]
-    return [*(temporary_path(file) for file in whole if temporary_path(file).exists()), *sorted(poses)]
+    numbered = [file for name in ("poses", "births") for file in (path / name).glob(".*.npz")]
+    numbered = [file for file in numbered if re.fullmatch(r"\.\d{6,}\.tmp\.npz", file.name)]
+    return [*(temporary_path(file) for file in whole if temporary_path(file).exists()), *sorted(numbered)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
 import os
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ import numpy as np
 
 from warpgs.checks import refuse, sentence
 from warpgs.files import read_npz, whole_file
-from warpgs.run.arrays import FREE_SPACE, check_gaussians, check_pose, write_npz
+from warpgs.run.arrays import FREE_SPACE, check_gaussians, check_particles, check_pose, write_npz
 from warpgs.run.directory import (
     acquire_lock,
+    birth_files,
     check_target,
     make_folders,
     pose_files,
@@ -27,10 +28,15 @@ from warpgs.run.directory import (
     remove_run,
     temporary_files,
 )
+from warpgs.run.log import read_log, write_log
 from warpgs.run.manifest import Manifest, make_manifest, read_manifest
 from warpgs.types import Gaussians, Scene, Tracks
 
 logger = logging.getLogger(__name__)
+
+RESTORE = "restore it, or start the run again with --overwrite"
+CONSTANT = ("log_scales", "colors", "opacity_logits", "foreground", "harmonics")
+"""Arrays of particles that stay as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +62,8 @@ class Run:
         self._path = path
         self._manifest = manifest
         self._lock = lock
-        self._count: int | None = None  # Gaussians, once known
+        self._count: int | None = None  # Gaussians of the first timestep, once known
+        self._born: dict[int, int] = {}  # those of every later one where something enters, once known
 
     @classmethod
     def create(
@@ -206,6 +213,28 @@ class Run:
         write_npz(path, arrays)
         self._count = len(gaussians)
 
+    def write_births(self, timestep: int, gaussians: Gaussians) -> None:
+        """Store what is first seen at a timestep, before its pose, which will hold these after all others.
+
+        Args:
+            timestep: The one whose pose is written next; not the first.
+            gaussians: The new particles as they are at that timestep.
+
+        Raises:
+            ValueError, TypeError: wrong order, shapes or types, NaN.
+            OSError: no room on the disk.
+        """
+        self._check_writable()
+        path = self.path / "births" / pose_name(timestep)
+        self._check_due(path, timestep)
+        if timestep == self.timesteps[0]:
+            refuse(f"{path}: timestep", "one after the first", timestep, "store these in gaussians.npz")
+        arrays = gaussians.arrays()
+        self._check_births(path, arrays)
+        make_folders(self.path, "births")
+        write_npz(path, arrays)
+        self._born[timestep] = len(gaussians)
+
     def write_pose(
         self,
         timestep: int,
@@ -230,15 +259,12 @@ class Run:
         """
         self._check_writable()
         path = self.path / "poses" / pose_name(timestep)
-        completed = self.completed
-        due = self.timesteps[len(completed)] if len(completed) < len(self.timesteps) else "none, all are stored"
-        if timestep != due:
-            refuse(f"{path}: timestep", due, timestep, "write the timesteps in order")
+        completed = self._check_due(path, timestep)
         arrays = {"means": means, "rotations_wxyz": rotations_wxyz}
         arrays |= {f"extra/{name}": np.asarray(array) for name, array in (extra or {}).items()}
-        check_pose(path, arrays, self._particle_count())
+        check_pose(path, arrays, self._count_at(timestep))
         # The log first: a stored pose never lacks its line, and a line without a pose is dropped by the next writer.
-        self._write_log(self._logged(completed) | {timestep: metrics})
+        write_log(self.path / "log.jsonl", read_log(self.path / "log.jsonl", completed) | {timestep: metrics})
         write_npz(path, arrays)
 
     def gaussians(self) -> Gaussians:
@@ -247,9 +273,16 @@ class Run:
         Raises:
             FileNotFoundError, ValueError, TypeError: not stored yet, or damaged.
         """
-        arrays = self._read_gaussians()
-        names = [field.name for field in dataclasses.fields(Gaussians) if field.name in arrays]
-        return Gaussians(**{name: arrays[name] for name in names})
+        return _as_gaussians(self._read_gaussians())
+
+    def births(self) -> dict[int, Gaussians]:
+        """The particles of what entered later, each as at the timestep that it is listed under, in order of time.
+
+        Raises:
+            FileNotFoundError, ValueError, TypeError: damaged.
+        """
+        last = self.completed[-1] if self.completed else -1
+        return {timestep: _as_gaussians(arrays) for timestep, arrays in self._read_births(last).items()}
 
     def read_pose(self, timestep: int) -> Pose:
         """What was stored for one timestep, bit for bit.
@@ -259,101 +292,124 @@ class Run:
         """
         arrays = self._read_pose_arrays(timestep)
         extra = {name.removeprefix("extra/"): array for name, array in arrays.items() if name.startswith("extra/")}
-        metrics = self._logged([timestep]).get(timestep, {})
+        metrics = read_log(self.path / "log.jsonl", [timestep]).get(timestep, {})
         return Pose(arrays["means"], arrays["rotations_wxyz"], dict(metrics), extra)
 
     def tracks(self, timesteps: range | None = None) -> Tracks:
         """The pose of every particle at the completed timesteps, or at those asked for.
 
+        Particles that are born after the last of these are left out.
+
         Raises:
             FileNotFoundError, ValueError, TypeError: nothing stored yet, a timestep that is not, or a damaged file.
         """
-        constant = self._read_gaussians()
+        first = self._read_gaussians()
         completed = self.completed
         wanted = completed if timesteps is None else tuple(timesteps)
         if not wanted or not set(wanted) <= set(completed):
             got = f"{_span(wanted)} where {_span(completed)} are stored"
             refuse(f"{self.path}: timesteps", "one or more that are tracked", got, "track them first")
-        means = np.empty((len(wanted), len(constant["means"]), 3), np.float32)
-        rotations_wxyz = np.empty((*means.shape[:2], 4), np.float32)
+        births = self._read_births(wanted[-1])
+        parts = [first, *births.values()]
+        birth = [0, *(bisect_left(wanted, timestep) for timestep in births)]
+        constant = {name: np.concatenate([part[name] for part in parts]) for name in CONSTANT if name in first}
+        poses = {name: np.concatenate([part[name] for part in parts]) for name in ("means", "rotations_wxyz")}
+        poses = {name: np.repeat(array[None], len(wanted), axis=0) for name, array in poses.items()}
         for i, timestep in enumerate(wanted):
             arrays = self._read_pose_arrays(timestep)
-            means[i], rotations_wxyz[i] = arrays["means"], arrays["rotations_wxyz"]
-        kept = ("log_scales", "colors", "opacity_logits", "foreground", "camera_log_gains", "camera_offsets")
+            for name, over_time in poses.items():
+                over_time[i, : len(arrays[name])] = arrays[name]
         return Tracks(
-            means=means,
-            rotations_wxyz=rotations_wxyz,
+            **poses,
+            **constant,
             timesteps=wanted,
             fps=self.fps,
             source_from_world=self.source_from_world,
-            camera_names=tuple(map(str, constant["camera_names"])),
-            **{name: constant[name] for name in kept},
-            harmonics=constant.get("harmonics"),
+            camera_names=tuple(map(str, first["camera_names"])),
+            camera_log_gains=first["camera_log_gains"],
+            camera_offsets=first["camera_offsets"],
+            birth=np.repeat(birth, [len(part["means"]) for part in parts]).astype(np.int32),
         )
 
     def _check_writable(self) -> None:
         if self._lock is None:
             raise PermissionError(sentence(self.path, "a run from Run.create", "one opened for reading, or closed"))
 
+    def _check_due(self, path: Path, timestep: int) -> tuple[int, ...]:
+        """Refuse a timestep out of order; returns ``completed``."""
+        completed = self.completed
+        due = self.timesteps[len(completed)] if len(completed) < len(self.timesteps) else "none, all are stored"
+        if timestep != due:
+            refuse(f"{path}: timestep", due, timestep, "write the timesteps in order")
+        return completed
+
     def _write_manifest(self) -> None:
         with whole_file(self.path / "config.json", FREE_SPACE) as temporary:
             temporary.write_text(json.dumps(self._manifest, indent=2) + "\n", encoding="utf-8")
 
     def _recover(self) -> None:
-        """Make a killed run whole: no debris, no poses beyond a gap, one log line per pose, every pose readable."""
+        """Make a killed run whole: no debris, nothing beyond a gap, one log line per pose, every pose readable."""
         if pose_files(self.path):
             self._read_gaussians()  # without them the poses mean nothing, but they are not ours to throw away
         completed = self.completed
         for timestep in completed:
             self._read_pose_arrays(timestep)
         kept = {pose_name(timestep) for timestep in completed}
-        beyond = [file for file in pose_files(self.path) if file.name not in kept]
+        beyond = [file for file in (*pose_files(self.path), *birth_files(self.path)) if file.name not in kept]
         for file in [*beyond, *temporary_files(self.path)]:
             logger.info("%s: removed, left over from an interrupted run", file)
             file.unlink()
-        self._write_log(self._logged(completed))
+        write_log(self.path / "log.jsonl", read_log(self.path / "log.jsonl", completed))
 
     def _read_gaussians(self) -> dict[str, np.ndarray]:
         path = self.path / "gaussians.npz"
         if not path.exists():
             raise FileNotFoundError(sentence(path, "a file", "none, no timestep is stored", "track or restore it"))
-        arrays = read_npz(path, "restore it, or start the run again with --overwrite")
+        arrays = read_npz(path, RESTORE)
         check_gaussians(path, arrays)
         self._count = len(arrays["means"])
         return arrays
 
-    def _particle_count(self) -> int:
-        return len(self._read_gaussians()["means"]) if self._count is None else self._count
+    def _read_births(self, last: int) -> dict[int, dict[str, np.ndarray]]:
+        """The arrays of what entered until a timestep, by its own."""
+        births = {}
+        for path in birth_files(self.path):
+            timestep = int(path.stem)
+            if timestep <= last:
+                births[timestep] = read_npz(path, RESTORE)
+                self._check_births(path, births[timestep])
+                self._born[timestep] = len(births[timestep]["means"])
+        return births
+
+    def _check_births(self, path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+        """Refuse what are not Gaussians of the same kind as those of the first timestep."""
+        check_particles(path, arrays)
+        shapes = [
+            each["harmonics"].shape[1:] if "harmonics" in each else None for each in (self._read_gaussians(), arrays)
+        ]
+        if shapes[0] != shapes[1]:
+            refuse(f"{path}: harmonics", f"as in gaussians.npz, shape {shapes[0]}", shapes[1])
+
+    def _count_at(self, timestep: int) -> int:
+        """Number of particles that the pose of a timestep holds."""
+        known = {int(path.stem) for path in birth_files(self.path)} <= set(self._born)
+        if self._count is None:
+            self._read_gaussians()
+        if not known:
+            self._read_births(timestep)
+        return self._count + sum(count for birth, count in self._born.items() if birth <= timestep)
 
     def _read_pose_arrays(self, timestep: int) -> dict[str, np.ndarray]:
         path = self.path / "poses" / pose_name(timestep)
         arrays = read_npz(path, "delete it and run again with --resume to track again from there")
-        check_pose(path, arrays, self._particle_count())
+        check_pose(path, arrays, self._count_at(timestep))
         return arrays
 
-    def _logged(self, timesteps: Sequence[int]) -> dict[int, Mapping[str, float]]:
-        """Metrics of the given timesteps; a line that makes no sense is left out, for no log is worth a refusal."""
-        path = self.path / "log.jsonl"
-        log = {}
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
-            try:
-                entry = json.loads(line)
-                timestep = int(entry.pop("timestep"))
-                log[timestep] = {name: float(value) for name, value in entry.items()}
-            except (ValueError, TypeError, AttributeError, KeyError):
-                logger.warning("%s: left out a line that is no log entry", path)
-        return {timestep: log[timestep] for timestep in timesteps if timestep in log}
 
-    def _write_log(self, log: Mapping[int, Mapping[str, float]]) -> None:
-        lines = [json.dumps({"timestep": timestep} | _jsonable(metrics)) + "\n" for timestep, metrics in log.items()]
-        with whole_file(self.path / "log.jsonl", FREE_SPACE) as temporary:
-            temporary.write_text("".join(lines), encoding="utf-8")
+def _as_gaussians(arrays: Mapping[str, np.ndarray]) -> Gaussians:
+    names = [field.name for field in dataclasses.fields(Gaussians) if field.name in arrays]
+    return Gaussians(**{name: arrays[name] for name in names})
 
 
 def _span(timesteps: Sequence[int]) -> str:
     return f"{timesteps[0]}..{timesteps[-1]}" if timesteps else "none"
-
-
-def _jsonable(metrics: Mapping[str, float]) -> dict[str, float | str]:
-    """Infinity and NaN as text that float() reads, since JSON has no word for them."""
-    return {name: float(value) if math.isfinite(value) else str(float(value)) for name, value in metrics.items()}

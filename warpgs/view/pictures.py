@@ -43,7 +43,7 @@ def depth_range(cameras: Sequence[Camera], tracks: Tracks) -> DepthRange:
     depths = []
     for camera in cameras:
         pose = camera.camera_from_world
-        in_camera = tracks.means[0].astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
+        in_camera = tracks.at(0).means.astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
         pixels = in_camera @ camera.intrinsics.T
         z = in_camera[:, 2]
         with np.errstate(divide="ignore", invalid="ignore"):
