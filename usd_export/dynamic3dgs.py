@@ -27,7 +27,8 @@ def write_dynamic3dgs(tracks: Tracks, path: Path, progress: Progress) -> list[Pa
 
     The format has no place for colors that depend on the direction of sight: harmonics are left out. Nor has it one for
     particles that are born later: they wait at the pose of their birth, and ``birth`` [n], the instant from which each
-    is to be drawn, is written beside the others where it is not 0 for all.
+    is to be drawn, is written beside the others where it is not 0 for all. ``confidence`` and ``visibility`` [t, n],
+    see Judgment, are written where the tracks know them, with ``tolerance`` [1] in the source's unit.
 
     Raises:
         OSError: no room on the disk.
@@ -44,6 +45,9 @@ def write_dynamic3dgs(tracks: Tracks, path: Path, progress: Progress) -> list[Pa
     }
     if tracks.birth is not None and tracks.birth.any():
         constant["birth"] = tracks.birth
+    if tracks.confidence is not None and tracks.visibility is not None and tracks.tolerance is not None:
+        tolerance = np.array([source.scale * tracks.tolerance])
+        constant |= {"confidence": tracks.confidence, "visibility": tracks.visibility, "tolerance": tolerance}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         _stream(archive, "means3D", (steps, count, 3), map(source.points, tracks.means))
         _stream(archive, "unnorm_rotations", (steps, count, 4), map(source.rotations_wxyz, tracks.rotations_wxyz))

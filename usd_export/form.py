@@ -55,6 +55,11 @@ def check_tracks(tracks: Tracks) -> None:
         check_shape("tracks.birth", tracks.birth, count)
         if (np.diff(tracks.birth) < 0).any() or tracks.birth[0] != 0 or tracks.birth[-1] >= steps:
             refuse("tracks.birth", f"instants 0 to {steps - 1} that never fall, the first 0", tracks.birth.tolist())
+    for name in ("confidence", "visibility"):
+        shares = getattr(tracks, name)
+        if shares is not None:
+            check_shape(f"tracks.{name}", shares, (steps, *count))
+            check_finite(f"tracks.{name}", shares)
     if tracks.harmonics is not None:
         check_harmonics("tracks.harmonics", tracks.harmonics, *count)
     for timestep, rotations in zip(tracks.timesteps, tracks.rotations_wxyz, strict=True):

@@ -56,6 +56,17 @@ def show_splats(
     splats.CreateOpacitiesAttr().Set(Vt.FloatArray.FromNumpy(values), time)
 
 
+def judge_splats(
+    splats: UsdVol.ParticleField3DGaussianSplat, confidence: np.ndarray, visibility: np.ndarray, time: Usd.TimeCode
+) -> None:
+    """Author how far the particles can be trusted, shape [n] each, as ``primvars:warpgs:confidence`` and
+    ``primvars:warpgs:visibility``; see Judgment."""
+    primvars, kind = UsdGeom.PrimvarsAPI(splats), Sdf.ValueTypeNames.FloatArray
+    for name, shares in (("confidence", confidence), ("visibility", visibility)):
+        primvar = primvars.CreatePrimvar(f"warpgs:{name}", kind, UsdGeom.Tokens.vertex)
+        primvar.Set(Vt.FloatArray.FromNumpy(np.ascontiguousarray(shares, np.float32)), time)
+
+
 def extent(gaussians: Gaussians) -> np.ndarray:
     """Axis-aligned box [m] around the 3 sigma ellipsoids, shape [2, 3], float32.
 

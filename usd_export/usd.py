@@ -9,7 +9,7 @@ import numpy as np
 from pxr import Sdf, Tf, Usd, UsdUtils, UsdVol
 
 from usd_export.form import Progress
-from usd_export.splats import define_splats, pose_splats, show_splats
+from usd_export.splats import define_splats, judge_splats, pose_splats, show_splats
 from usd_export.stage import ROOT, new_stage
 from warpgs.checks import refuse
 from warpgs.types import Tracks
@@ -27,6 +27,8 @@ def write_usd(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:
     Particles whose pose never changes go to a second particle field without time samples: most of a recording stands
     still, and its samples would be most of the file. ``primvars:ids`` says where in the tracks each particle was. One
     that is born later waits at the pose of its birth with opacity 0; only where there are such have opacities samples.
+    ``primvars:warpgs:confidence`` and ``primvars:warpgs:visibility`` say how far what moves can be trusted, where the
+    tracks know it.
 
     Raises:
         ValueError: too large for a package.
@@ -54,7 +56,8 @@ def moving_particles(tracks: Tracks) -> np.ndarray:
 
 
 def _check_package_size(path: Path, tracks: Tracks, moving: np.ndarray) -> None:
-    size = 28 * len(tracks) * int(moving.sum()) + 64 * len(moving)  # bytes: a pose per sample, all else once
+    # bytes: a pose and, where there is one, a judgment per sample, all else once
+    size = (28 + 8 * (tracks.confidence is not None)) * len(tracks) * int(moving.sum()) + 64 * len(moving)
     if size > PACKAGE_LIMIT:
         refuse(path, "at most 4 GiB in a .usdz", f"{size / 2**30:.1f} GiB", "write a .usdc, or fewer timesteps")
 
@@ -69,13 +72,23 @@ def _write_layer(tracks: Tracks, moving: np.ndarray, path: Path, progress: Progr
         ids = np.flatnonzero(moving)
         splats = define_splats(stage, f"{ROOT}/Moving", first.select(ids), ids)
         _show_births(splats, tracks, ids)
+        _judge(splats, tracks, 0, ids, Usd.TimeCode.Default())
         for i, timestep in enumerate(tracks.timesteps):
             pose_splats(splats, tracks.all_at(i).select(ids), Usd.TimeCode(timestep))
+            _judge(splats, tracks, i, ids, Usd.TimeCode(timestep))
             if (i + 1) % SAVE_EVERY == 0 and path.suffix.lower() == ".usdc":  # text is written anew at each save
                 stage.Save()
             progress(i + 1, len(tracks))
     stage.Save()
     progress(len(tracks), len(tracks))
+
+
+def _judge(
+    splats: UsdVol.ParticleField3DGaussianSplat, tracks: Tracks, index: int, ids: np.ndarray, time: Usd.TimeCode
+) -> None:
+    """Author what the run says of these particles at an instant, if it says anything."""
+    if tracks.confidence is not None and tracks.visibility is not None:
+        judge_splats(splats, tracks.confidence[index, ids], tracks.visibility[index, ids], time)
 
 
 def _show_births(splats: UsdVol.ParticleField3DGaussianSplat, tracks: Tracks, ids: np.ndarray) -> None:

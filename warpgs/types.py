@@ -113,6 +113,20 @@ class Gaussians:
 
 
 @dataclass(frozen=True, eq=False)
+class Judgment:
+    """How far the tracks of one instant can be trusted. What stays where it was is not judged: it counts as certain and
+    seen."""
+
+    confidence: np.ndarray
+    """Probability 0..1 that a particle is within ``tolerance`` of where the surface it lay on at its first instant has
+    gone, shape [n], float32."""
+    visibility: np.ndarray
+    """Share of a particle's light that reaches the training views, 0..1, shape [n], float32."""
+    tolerance: float
+    """The distance that ``confidence`` speaks of [m]."""
+
+
+@dataclass(frozen=True, eq=False)
 class Tracks:
     """The pose of every particle at every timestep, with what stays constant. The result of a run."""
 
@@ -145,6 +159,12 @@ class Tracks:
     birth: np.ndarray | None = None
     """Index into ``timesteps`` of the first instant at which each particle exists, never falling, shape [n], int32;
     before, it is held at the pose of its birth. None: all exist from the first instant on."""
+    confidence: np.ndarray | None = None
+    """As in Judgment, shape [t, n], float32; 1 before a birth. None where the run does not say."""
+    visibility: np.ndarray | None = None
+    """As in Judgment, shape [t, n], float32; 1 before a birth. None where the run does not say."""
+    tolerance: float | None = None
+    """As in Judgment [m]."""
 
     def __len__(self) -> int:
         return len(self.means)
@@ -167,6 +187,8 @@ class Tracks:
             rotations_wxyz=self.rotations_wxyz[index:],
             timesteps=self.timesteps[index:],
             birth=None if self.birth is None else np.maximum(self.birth - index, 0),
+            confidence=None if self.confidence is None else self.confidence[index:],
+            visibility=None if self.visibility is None else self.visibility[index:],
         )
 
     def all_at(self, index: int) -> Gaussians:

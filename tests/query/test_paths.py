@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,13 +91,12 @@ def test_far_points_are_unassigned_and_still_answered(tracks):
     assert paths.assigned.tolist() == [False, True] and np.isfinite(paths.positions).all()
 
 
-def test_confidence_is_that_of_the_particles(tracks):
-    confidence = np.random.default_rng(0).random(tracks.means.shape[:2])
+def test_confidence_and_visibility_are_those_of_the_particles(tracks):
+    confidence, visibility = np.random.default_rng(0).random((2, *tracks.means.shape[:2]))
     queries = [PointQuery(*tracks.means[0, i].tolist()) for i in (7, 80)]
-    paths = query(tracks, queries, confidence=confidence)
+    paths = query(replace(tracks, confidence=confidence, visibility=visibility), queries)
     np.testing.assert_array_equal(paths.confidence, confidence[:, [7, 80]])
-    with pytest.raises(ValueError, match="confidence: expected shape"):
-        query(tracks, queries, confidence=confidence[:-1])
+    np.testing.assert_array_equal(paths.visibility, visibility[:, [7, 80]])
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,16 @@ def test_csv_has_a_row_for_each_query_instant_and_camera(tracks, scene):
 
 
 def test_csv_without_cameras_has_poses_alone_and_confidence_where_known(tracks):
-    paths = query(tracks, [PointQuery(0, 0, 0.5)], confidence=np.full(tracks.means.shape[:2], 0.25))
+    shares = {
+        name: np.full(tracks.means.shape[:2], share) for name, share in (("confidence", 0.25), ("visibility", 1.0))
+    }
+    paths = query(replace(tracks, **shares), [PointQuery(0, 0, 0.5)])
     rows = rows_of(paths, {})
-    assert len(rows) == 4 and "camera" not in rows[0] and rows[0]["confidence"] == "0.2500"
+    assert (
+        len(rows) == 4
+        and "camera" not in rows[0]
+        and (rows[0]["confidence"], rows[0]["visibility"]) == ("0.2500", "1.0000")
+    )
 
 
 def test_queries_are_read_from_csv(tmp_path):

@@ -57,6 +57,12 @@ def with_births(tracks: Tracks, births: tuple[int, ...] = (4, 4, 9)) -> Tracks:
     )
 
 
+def with_judgments(tracks: Tracks) -> Tracks:
+    """The same with shares of noise."""
+    shares = np.random.default_rng(11).random((2, *tracks.means.shape[:2])).astype(np.float32)
+    return replace(tracks, confidence=shares[0], visibility=shares[1], tolerance=0.02)
+
+
 def make_similarity(seed: int) -> np.ndarray:
     """A random change of frame and unit, shape [4, 4]."""
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.usd_export.sample import covariances, make_similarity, make_tracks, with_births
+from tests.usd_export.sample import covariances, make_similarity, make_tracks, with_births, with_judgments
 from usd_export import export
 
 
@@ -79,6 +79,15 @@ def test_dynamic3dgs_orientations_turn_with_the_frame_axis_by_axis(tmp_path: Pat
     arrays = load(export(replace(tracks, rotations_wxyz=rotations_wxyz), tmp_path / "params.npz")[0])
     # 90 degrees about x after 90 degrees about z, by hand: (c, c, 0, 0) (c, 0, 0, c) = (1, 1, -1, 1) / 2.
     np.testing.assert_allclose(arrays["unnorm_rotations"][1, 5], [0.5, 0.5, -0.5, 0.5], atol=1e-7)
+
+
+def test_dynamic3dgs_says_how_far_tracks_can_be_trusted(tmp_path: Path):
+    tracks = with_judgments(make_tracks(source_from_world=np.diag([5.0, 5.0, 5.0, 1.0])))
+    arrays = load(export(tracks, tmp_path / "params.npz")[0])
+    np.testing.assert_array_equal(arrays["confidence"], tracks.confidence)
+    np.testing.assert_array_equal(arrays["visibility"], tracks.visibility)
+    np.testing.assert_allclose(arrays["tolerance"], [0.1], rtol=1e-6)
+    assert "confidence" not in load(export(make_tracks(), tmp_path / "plain.npz")[0])
 
 
 def test_dynamic3dgs_has_no_dates_and_no_compression(tmp_path: Path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pxr import Gf, Usd, UsdGeom, UsdPhysics, UsdUtils, UsdValidation, UsdVol
 
-from tests.usd_export.sample import SH_C0, covariances, make_similarity, make_tracks, with_births
+from tests.usd_export.sample import SH_C0, covariances, make_similarity, make_tracks, with_births, with_judgments
 from usd_export import export, export_usd
 from usd_export.usd import PACKAGE_LIMIT, write_usd
 from warpgs.types import Tracks
@@ -169,6 +169,24 @@ def test_usd_hides_particles_until_their_birth(tmp_path: Path):
     assert splats.GetOpacitiesAttr().GetTimeSamples() == list(map(float, steps))
 
 
+def test_usd_says_how_far_what_moves_can_be_trusted(tmp_path: Path):
+    tracks = with_judgments(make_tracks())
+    stage = Usd.Stage.Open(str(export_usd(tracks, tmp_path / "box.usdc")))
+    primvars = UsdGeom.PrimvarsAPI(field(stage, "Moving"))
+    ids = np.array(primvars.GetPrimvar("ids").Get())
+    for name, shares in (("confidence", tracks.confidence), ("visibility", tracks.visibility)):
+        primvar = primvars.GetPrimvar(f"warpgs:{name}")
+        assert primvar.GetInterpolation() == UsdGeom.Tokens.vertex and len(primvar.GetTimeSamples()) == len(tracks)
+        for i, timestep in enumerate([Usd.TimeCode.Default(), *tracks.timesteps], start=-1):
+            np.testing.assert_array_equal(np.array(primvar.Get(timestep)), shares[max(i, 0), ids])
+    assert not UsdGeom.PrimvarsAPI(field(stage, "Static")).HasPrimvar("warpgs:confidence")
+
+
+def test_usd_says_nothing_about_trust_where_the_tracks_do_not(tmp_path: Path):
+    stage = Usd.Stage.Open(str(export_usd(make_tracks(), tmp_path / "box.usdc")))
+    assert not UsdGeom.PrimvarsAPI(field(stage, "Moving")).HasPrimvar("warpgs:confidence")
+
+
 def test_usd_counts_a_turn_as_motion(tmp_path: Path):
     tracks = make_tracks(static=60)
     rotations_wxyz = tracks.rotations_wxyz.copy()
@@ -191,7 +209,7 @@ def test_usd_file_grows_with_what_moves(tmp_path: Path):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_usd_passes_validation_and_opens_without_a_word(tmp_path: Path, suffix: str):
-    path = export_usd(make_tracks(), tmp_path / f"box.{suffix}")
+    path = export_usd(with_judgments(make_tracks()), tmp_path / f"box.{suffix}")
     validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
     assert len(validators) >= 20
     stage = Usd.Stage.Open(str(path))

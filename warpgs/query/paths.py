@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from warpgs.checks import check_finite, check_shape, refuse
+from warpgs.checks import check_finite, refuse
 from warpgs.query.assign import assign, carry
 from warpgs.query.geometry import conjugate, inside, multiply, project, to_camera
 from warpgs.query.surface import lift
@@ -67,7 +67,10 @@ class Paths:
     rotations_wxyz: np.ndarray
     """Rotations since the instant of the query, world frame, shape [t, m, 4]."""
     confidence: np.ndarray | None
-    """How sure the run is of the particle, 0..1, shape [t, m]; None where it does not say."""
+    """How sure the run is of the particle, 0..1, shape [t, m], see Tracks; None where it does not say."""
+    visibility: np.ndarray | None
+    """Share of the particle's light that reaches the training views, 0..1, shape [t, m]; None where the run does not
+    say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +85,7 @@ class Sights:
     """Whether the point lies in the picture with little in front of it, shape [t, m], bool."""
 
 
-def query(
-    tracks: Tracks, queries: Sequence[Query], scene: Scene | None = None, *, confidence: np.ndarray | None = None
-) -> Paths:
+def query(tracks: Tracks, queries: Sequence[Query], scene: Scene | None = None) -> Paths:
     """Follow points through all instants, before and after the one they are asked at.
 
     A pixel is lifted to the surface that shows there. The point then belongs to the particle with the largest influence
@@ -94,15 +95,12 @@ def query(
         tracks: Poses of the particles.
         queries: Pixels and points, m of them.
         scene: Knows the cameras; needed for pixels.
-        confidence: How sure the run is of every particle, 0..1, shape [t, n].
 
     Raises:
         ValueError: an unknown camera, an instant that is not tracked, a pixel outside its picture or of nothing.
     """
     origin = np.array([_origin(f"query {i}", each, tracks) for i, each in enumerate(queries)], dtype=np.int64)
     points = _points(tracks, queries, origin, scene)
-    if confidence is not None:
-        check_shape("confidence", confidence, tracks.means.shape[:2])
     count = len(queries)
     particle, assigned = np.zeros(count, np.int64), np.zeros(count, bool)
     positions, rotations = np.zeros((len(tracks), count, 3)), np.zeros((len(tracks), count, 4))
@@ -121,7 +119,8 @@ def query(
         positions=positions,
         # Of both quaternions of a rotation the one with a positive w.
         rotations_wxyz=np.where(rotations[..., :1] < 0.0, -rotations, rotations),
-        confidence=None if confidence is None else confidence[:, particle],
+        confidence=None if tracks.confidence is None else tracks.confidence[:, particle],
+        visibility=None if tracks.visibility is None else tracks.visibility[:, particle],
     )
 
 

@@ -13,6 +13,8 @@ from warpgs.query.paths import Paths, PixelQuery, PointQuery, Query, Sights
 PIXEL_COLUMNS = ("camera", "timestep", "x", "y")
 POINT_COLUMNS = ("x", "y", "z")
 PATH_COLUMNS = ("query", "timestep", "time_s", "x", "y", "z", "qw", "qx", "qy", "qz", "particle", "assigned")
+JUDGED_COLUMNS = ("confidence", "visibility")
+"""Where the run says how far it can be trusted."""
 SIGHT_COLUMNS = ("camera", "x_px", "y_px", "depth", "visible")
 
 
@@ -42,14 +44,14 @@ def write_paths(file: TextIO, paths: Paths, sights: Mapping[str, Sights]) -> Non
         paths: What to write.
         sights: How each camera sees the paths, by its name.
     """
-    has_confidence = paths.confidence is not None
-    head = [*PATH_COLUMNS, *(["confidence"] if has_confidence else []), *(SIGHT_COLUMNS if sights else [])]
+    judged = {name: getattr(paths, name) for name in JUDGED_COLUMNS if getattr(paths, name) is not None}
+    head = [*PATH_COLUMNS, *judged, *(SIGHT_COLUMNS if sights else [])]
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(head)
     for number in range(len(paths.particle)):
         for index in range(len(paths.timesteps)):
             row = _path_cells(paths, number, index)
-            row += [f"{paths.confidence[index, number]:.4f}"] if paths.confidence is not None else []
+            row += [f"{shares[index, number]:.4f}" for shares in judged.values()]
             writer.writerows([*row, *cells] for cells in _sight_cells(sights, number, index))
 
 

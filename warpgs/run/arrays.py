@@ -9,10 +9,16 @@ import numpy as np
 
 from warpgs.checks import check_finite, check_harmonics, check_shape, refuse, sentence
 from warpgs.files import whole_file
+from warpgs.types import Judgment
 
 FREE_SPACE = "free some disk space and run again with --resume; the timesteps stored before are whole"
 
 Arrays = Mapping[str, np.ndarray]
+
+JUDGMENT = ("confidence", "visibility", "tolerance")
+"""Arrays of a Judgment; poses of older versions have none."""
+SHARE_STEPS = 255
+"""Shares 0..1 are stored as bytes, in so many steps."""
 
 
 def write_npz(path: Path, arrays: Arrays) -> None:
@@ -22,6 +28,29 @@ def write_npz(path: Path, arrays: Arrays) -> None:
     """
     with whole_file(path, FREE_SPACE) as temporary:
         np.savez(temporary, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+def judgment_arrays(judgment: Judgment) -> dict[str, np.ndarray]:
+    """A judgment as it is stored.
+
+    Raises:
+        ValueError: a share outside 0..1, or NaN.
+    """
+    arrays = {}
+    for name in JUDGMENT[:2]:
+        shares = getattr(judgment, name)
+        if not ((shares >= 0.0) & (shares <= 1.0)).all():
+            refuse(name, "shares 0..1", f"{np.min(shares)} to {np.max(shares)}")
+        arrays[name] = np.rint(SHARE_STEPS * shares).astype(np.uint8)
+    return arrays | {"tolerance": np.array([judgment.tolerance], np.float64)}
+
+
+def read_judgment(arrays: Arrays) -> Judgment | None:
+    """The judgment among the arrays of a pose; None where there is none."""
+    if JUDGMENT[0] not in arrays:
+        return None
+    shares = {name: arrays[name].astype(np.float32) / np.float32(SHARE_STEPS) for name in JUDGMENT[:2]}
+    return Judgment(**shares, tolerance=float(arrays["tolerance"][0]))
 
 
 def check_gaussians(path: Path, arrays: Arrays) -> None:
@@ -64,6 +93,10 @@ def check_pose(path: Path, arrays: Arrays, count: int) -> None:
         ValueError, TypeError: naming the file and the array.
     """
     _check_rigid(path, arrays, count)
+    if any(name in arrays for name in JUDGMENT):
+        for name in JUDGMENT[:2]:
+            _check_type(path, arrays, name, np.uint8, (count,))
+        _check_type(path, arrays, JUDGMENT[2], np.float64, (1,))
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise TypeError(sentence(f"{path}: {name}", "numbers or text", "Python objects"))
@@ -77,11 +110,16 @@ def _check_rigid(path: Path, arrays: Arrays, count: int) -> None:
         refuse(f"{path}: rotations_wxyz", "unit quaternions", f"lengths off by {error:.3g}", "normalize them")
 
 
-def _check_float32(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...]) -> None:
+def _check_type(path: Path, arrays: Arrays, name: str, kind: type, shape: tuple[int, ...]) -> np.ndarray:
     array = _member(path, arrays, name)
-    if array.dtype != np.float32:
-        raise TypeError(sentence(f"{path}: {name}", "float32", array.dtype))
+    if array.dtype != kind:
+        raise TypeError(sentence(f"{path}: {name}", np.dtype(kind).name, array.dtype))
     check_shape(f"{path}: {name}", array, shape)
+    return array
+
+
+def _check_float32(path: Path, arrays: Arrays, name: str, shape: tuple[int, ...]) -> None:
+    array = _check_type(path, arrays, name, np.float32, shape)
     check_finite(f"{path}: {name}", array, "lower the rates if the optimization diverged, restore a damaged file")
 
 

@@ -17,7 +17,15 @@ import numpy as np
 
 from warpgs.checks import refuse, sentence
 from warpgs.files import read_npz, whole_file
-from warpgs.run.arrays import FREE_SPACE, check_gaussians, check_particles, check_pose, write_npz
+from warpgs.run.arrays import (
+    FREE_SPACE,
+    check_gaussians,
+    check_particles,
+    check_pose,
+    judgment_arrays,
+    read_judgment,
+    write_npz,
+)
 from warpgs.run.directory import (
     acquire_lock,
     birth_files,
@@ -30,7 +38,7 @@ from warpgs.run.directory import (
 )
 from warpgs.run.log import read_log, write_log
 from warpgs.run.manifest import Manifest, make_manifest, read_manifest
-from warpgs.types import Gaussians, Scene, Tracks
+from warpgs.types import Gaussians, Judgment, Scene, Tracks
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +59,8 @@ class Pose:
     """As logged; empty when the log was lost."""
     extra: dict[str, np.ndarray]
     """Tracker state that a resumed run goes on from."""
+    judgment: Judgment | None
+    """How far the poses can be trusted; None where the run does not say."""
 
 
 @final
@@ -242,6 +252,7 @@ class Run:
         rotations_wxyz: np.ndarray,
         *,
         metrics: Mapping[str, float],
+        judgment: Judgment | None = None,
         extra: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Store one timestep; they are written in order, each once.
@@ -251,6 +262,7 @@ class Run:
             means: Centers [m], world frame, shape [n, 3], float32.
             rotations_wxyz: Unit quaternions, shape [n, 4], float32.
             metrics: Numbers for the log; timings belong here and nowhere else.
+            judgment: How far these poses can be trusted, of n particles; shares are stored in steps of 1/255.
             extra: Tracker state to be read back after a resume; plain arrays, stored bit for bit.
 
         Raises:
@@ -261,6 +273,7 @@ class Run:
         path = self.path / "poses" / pose_name(timestep)
         completed = self._check_due(path, timestep)
         arrays = {"means": means, "rotations_wxyz": rotations_wxyz}
+        arrays |= {} if judgment is None else judgment_arrays(judgment)
         arrays |= {f"extra/{name}": np.asarray(array) for name, array in (extra or {}).items()}
         check_pose(path, arrays, self._count_at(timestep))
         # The log first: a stored pose never lacks its line, and a line without a pose is dropped by the next writer.
@@ -293,7 +306,7 @@ class Run:
         arrays = self._read_pose_arrays(timestep)
         extra = {name.removeprefix("extra/"): array for name, array in arrays.items() if name.startswith("extra/")}
         metrics = read_log(self.path / "log.jsonl", [timestep]).get(timestep, {})
-        return Pose(arrays["means"], arrays["rotations_wxyz"], dict(metrics), extra)
+        return Pose(arrays["means"], arrays["rotations_wxyz"], dict(metrics), extra, read_judgment(arrays))
 
     def tracks(self, timesteps: range | None = None) -> Tracks:
         """The pose of every particle at the completed timesteps, or at those asked for.
@@ -315,8 +328,10 @@ class Run:
         constant = {name: np.concatenate([part[name] for part in parts]) for name in CONSTANT if name in first}
         poses = {name: np.concatenate([part[name] for part in parts]) for name in ("means", "rotations_wxyz")}
         poses = {name: np.repeat(array[None], len(wanted), axis=0) for name, array in poses.items()}
+        judgments = []
         for i, timestep in enumerate(wanted):
             arrays = self._read_pose_arrays(timestep)
+            judgments.append(read_judgment(arrays))
             for name, over_time in poses.items():
                 over_time[i, : len(arrays[name])] = arrays[name]
         return Tracks(
@@ -329,6 +344,7 @@ class Run:
             camera_log_gains=first["camera_log_gains"],
             camera_offsets=first["camera_offsets"],
             birth=np.repeat(birth, [len(part["means"]) for part in parts]).astype(np.int32),
+            **_over_time(judgments, len(constant["foreground"])),
         )
 
     def _check_writable(self) -> None:
@@ -409,6 +425,18 @@ class Run:
 def _as_gaussians(arrays: Mapping[str, np.ndarray]) -> Gaussians:
     names = [field.name for field in dataclasses.fields(Gaussians) if field.name in arrays]
     return Gaussians(**{name: arrays[name] for name in names})
+
+
+def _over_time(judgments: Sequence[Judgment | None], count: int) -> dict[str, Any]:
+    """The fields of Tracks that hold judgments of ``count`` particles; none unless all instants were judged."""
+    known = [judgment for judgment in judgments if judgment is not None]
+    if len(known) < len(judgments):
+        return {}
+    shares = {name: np.ones((len(known), count), np.float32) for name in ("confidence", "visibility")}
+    for i, judgment in enumerate(known):
+        for name, array in shares.items():
+            array[i, : len(getattr(judgment, name))] = getattr(judgment, name)
+    return {**shares, "tolerance": known[0].tolerance}
 
 
 def _span(timesteps: Sequence[int]) -> str:
