@@ -24,6 +24,7 @@ from warpgs.render import composite_cuda
 from warpgs.render.channels import CHANNELS, COLOR_MASK
 from warpgs.render.composite_cuda_native import SHARED_BYTES
 from warpgs.render.project import project_kernels
+from warpgs.render.project_cpu_native import Variant
 
 ARCHITECTURES = (75, 86, 90)
 FACTORY_ARGUMENTS = {
@@ -32,6 +33,7 @@ FACTORY_ARGUMENTS = {
     ("dtype", "channels", "median"): [(wp.float32, n, n == 32) for n in (3, 4, 5, 6, 16, 32)],
     ("dtype", "width"): [(wp.float32, 10)],
     ("dtype", "channels"): [(wp.float32, 3), (wp.float32, 4), (wp.float32, 32)],
+    ("dtype", "variant"): [(wp.float32, Variant(COLOR_MASK, 0, antialiased=False))],
     ("dtype", "channels", "features", "harmonics", "antialiased"): [
         (wp.float32, COLOR_MASK, 0, False, False),
         (wp.float32, CHANNELS, 23, True, True),
@@ -44,6 +46,9 @@ CPU_ONLY = {
     ("warpgs.render.composite_cpu", "composite_kernel"),
     ("warpgs.render.composite_cpu", "composite_adjoint_kernel"),
     ("warpgs.render.composite_cpu", "visibility_kernel"),
+    # eight particles at a time; project.py holds the twins
+    ("warpgs.render.project_cpu", "project_lanes_kernel"),
+    ("warpgs.render.project_cpu", "project_lanes_adjoint_kernel"),
     # rows of eight pixels; photometric_cuda.py holds their twins
     ("warpgs.losses.photometric_cpu", "moments_kernel"),
     ("warpgs.losses.photometric_cpu", "loss_kernel"),

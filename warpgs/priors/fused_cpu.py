@@ -9,33 +9,13 @@ from functools import cache
 
 import warp as wp
 
+from warpgs.math.lanes import LANES, lanes
 from warpgs.priors.base import TINY
 
-_PAIRS = """{
-#pragma clang fp contract(fast)
-typedef $REAL Real;
-typedef Real Real8 __attribute__((ext_vector_type(8), aligned(sizeof(Real))));
-struct Rows { Real8 r[8]; };
-const Real8 zero = (Real8)(Real)0, tiny = (Real8)(Real)$TINY;
-
-#define LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
-#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
-#define FIRST(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
-#define SECOND(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
-#define FRONT(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
-#define BACK(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
-auto transposed = [](const Rows& in) -> Rows {
-    const Real8* r = in.r;
-    const Real8 a = LOW(r[0], r[1]), b = HIGH(r[0], r[1]), c = LOW(r[2], r[3]), d = HIGH(r[2], r[3]);
-    const Real8 e = LOW(r[4], r[5]), f = HIGH(r[4], r[5]), g = LOW(r[6], r[7]), h = HIGH(r[6], r[7]);
-    const Real8 ac = FIRST(a, c), ca = SECOND(a, c), bd = FIRST(b, d), db = SECOND(b, d);
-    const Real8 eg = FIRST(e, g), ge = SECOND(e, g), fh = FIRST(f, h), hf = SECOND(f, h);
-    return {FRONT(ac, eg), FRONT(ca, ge), FRONT(bd, fh), FRONT(db, hf),
-            BACK(ac, eg), BACK(ca, ge), BACK(bd, fh), BACK(db, hf)};
-};
-auto load = [](const Real* at) -> Real8 { return *(const Real8*)at; };
-auto root = [](Real8 x) -> Real8 { return __builtin_elementwise_sqrt(x); };
-
+_PAIRS = (
+    LANES
+    + """
+const Real8 tiny = (Real8)(Real)$TINY;
 const Real* pose = poses.data + (size_t)i * 8;
 const int* neighbor = lane_neighbors.data + (size_t)i * lanes;
 const Real* constants = lane_constants.data + (size_t)i * 5 * lanes;
@@ -103,7 +83,8 @@ Real* at = pose_gradients.data + (size_t)i * 8;
 const Real8 force = {-sum[0], -sum[1], -sum[2], 0, sum[4], sum[5], sum[6], sum[7]};
 *(Real8*)at = load(at) + force + torque;
 energies.data[i] = sum[3];
-}"""
+"""
+)
 
 
 @cache
@@ -111,7 +92,7 @@ def lane_pairs_kernel(dtype: type) -> wp.Kernel:
     """The pass over pairs for numbers of ``dtype``; a launch has one thread per particle."""
     real = dtype
     rows = wp.array2d(dtype=real)
-    text = _PAIRS.replace("$REAL", "double" if dtype is wp.float64 else "float").replace("$TINY", repr(TINY))
+    text = "{" + lanes(_PAIRS.replace("$TINY", repr(TINY)), dtype) + "}"
 
     # named *_gradients: Warp declares an adj_ twin of every argument of a native function
     @wp.func_native(text)

@@ -18,10 +18,9 @@ from warpgs.math.pinhole import LOW_PASS_PX2, view_struct
 from warpgs.math.rotation import rotation_funcs
 from warpgs.math.warps import add_from_all
 from warpgs.particles import Particles
-from warpgs.render.shade import GRADIENT, RECORD, shade_funcs
-
-HIDDEN_DEPTH = 0x7F000000
-"""Sort key of a splat that is not drawn: larger than that of any float32 depth in use."""
+from warpgs.render.project_cpu import BLOCK, project_cpu_kernels
+from warpgs.render.project_cpu_native import Variant
+from warpgs.render.shade import GRADIENT, HIDDEN_DEPTH, RECORD, shade_funcs
 
 
 @cache
@@ -272,6 +271,16 @@ def project_kernels(
     return SimpleNamespace(forward=project_kernel, adjoint=project_adjoint_kernel)
 
 
+def _kernels(particles: Particles, variant: Variant, portable: bool) -> tuple[SimpleNamespace, int]:
+    """The kernels of a variant, and how many particles a thread of theirs takes: eight at a time on the CPU where
+    nothing rare is asked for."""
+    harmonics = particles.harmonics.shape[1] > 0
+    if particles.device.is_cpu and not portable and not harmonics and variant.in_lanes:
+        return project_cpu_kernels(particles.dtype, variant), BLOCK
+    asked = variant.channels, variant.features, harmonics, variant.antialiased
+    return project_kernels(particles.dtype, *asked), 1
+
+
 def project(
     particles: Particles,
     features: wp.array2d,
@@ -283,6 +292,7 @@ def project(
     order: wp.array[wp.int32],
     *,
     antialiased: bool = False,
+    portable: bool = False,
 ) -> None:
     """Write the splat records of all particles in one view.
 
@@ -296,14 +306,15 @@ def project(
         depth_keys: Output, sort keys that grow with the distance from the camera plane, shape [>= n].
         order: Output, 0 .. n-1, shape [>= n].
         antialiased: Take from the opacity what the low pass adds to the area (Mip-Splatting, Yu et al. 2024).
+        portable: Use the kernel of CUDA on the CPU too.
     """
-    variant = features.shape[1], particles.harmonics.shape[1] > 0, antialiased
-    kernels = project_kernels(particles.dtype, channels, *variant)
+    variant = Variant(tuple(channels), features.shape[1], antialiased)
     p = particles
     inputs = [p.means, p.rotations, p.log_scales, p.colors, p.opacity_logits, p.foreground_logits, p.harmonics]
     inputs += [features, views, view_index]
     outputs = [records, depth_keys, order]
-    wp.launch(kernels.forward, len(particles), inputs, outputs, device=particles.device, record_tape=False)
+    kernels, block = _kernels(p, variant, portable)
+    wp.launch(kernels.forward, -(-len(p) // block), inputs, outputs, device=p.device, record_tape=False)
 
 
 def project_adjoint(
@@ -319,15 +330,16 @@ def project_adjoint(
     adj_views: wp.array2d,
     *,
     antialiased: bool = False,
+    portable: bool = False,
 ) -> None:
     """Add to ``gradients`` what ``adj_records`` [n, GRADIENT + channels + f] means for the parameters of its first n
     particles, and ``adj_depths`` [n], gradients by the depth beside it; the same for ``adj_features`` [n, f] and
     ``adj_views`` [views, 6]. Of the last three any may be left without rows."""
-    features = records.shape[1] - RECORD - len(channels)
-    kernels = project_kernels(particles.dtype, channels, features, particles.harmonics.shape[1] > 0, antialiased)
+    variant = Variant(tuple(channels), records.shape[1] - RECORD - len(channels), antialiased)
     p, g = particles, gradients
     inputs = [p.means, p.rotations, p.log_scales, p.opacity_logits, p.foreground_logits, p.harmonics]
     inputs += [views, view_index, records, adj_records, adj_depths]
     outputs = [g.means, g.rotations, g.log_scales, g.colors, g.opacity_logits, g.foreground_logits, g.harmonics]
     outputs += [adj_features, adj_views]
-    wp.launch(kernels.adjoint, len(g), inputs, outputs, device=p.device, record_tape=False)
+    kernels, block = _kernels(p, variant, portable or adj_views.shape[0] > 0)
+    wp.launch(kernels.adjoint, -(-len(g) // block), inputs, outputs, device=p.device, record_tape=False)

@@ -70,6 +70,7 @@ class Rasterizer:
         self.channels, self.features, self.antialiased = tuple(channels), features, antialiased
         self.channel_count = channel_count = len(channels) + features
         self._strips = self.device.is_cpu and not portable
+        self._projection = {"antialiased": antialiased, "portable": portable}
         if self.device.is_cpu and portable and not wp.config.enable_cpu_blocks:
             refuse("portable", "wp.config.enable_cpu_blocks", False, "set it: these kernels need blocks of threads")
         self._executor, self._bands = executor, bands
@@ -163,7 +164,7 @@ class Rasterizer:
             refuse("particles", f"{self.count}, as allocated", len(particles), "make a Rasterizer of that count")
         features = self._checked_features("features", features)
         outputs = [self.records, self._depth_keys, self._order]
-        project(particles, features, self.channels, views, view_index, *outputs, antialiased=self.antialiased)
+        project(particles, features, self.channels, views, view_index, *outputs, **self._projection)
         if self.count:
             wp.utils.radix_sort_pairs(self._depth_keys, self._order, self.count)
         self._bins.fill(self.records, self._order)
@@ -280,7 +281,7 @@ class Rasterizer:
         inputs = [views, view_index, self.records, self.adj_records]
         inputs += [self._adj_depths if self._wants_median else self._no_depths]
         outputs = [gradients, adj_features, self._no_poses if adj_views is None else adj_views]
-        project_adjoint(particles, self.channels, *inputs, *outputs, antialiased=self.antialiased)
+        project_adjoint(particles, self.channels, *inputs, *outputs, **self._projection)
 
     def _checked_features(self, what: str, features: wp.array2d | None) -> wp.array2d:
         if not self.features and features is None:

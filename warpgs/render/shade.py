@@ -17,6 +17,8 @@ RECORD = 9
 """Numbers of a record before its channels, see project.py."""
 GRADIENT = 6
 """Numbers of the gradient of a record before its channels, see project.py."""
+HIDDEN_DEPTH = 0x7F000000
+"""Sort key of a splat that is not drawn: larger than that of any float32 depth in use."""
 
 
 @cache
@@ -148,8 +150,8 @@ def shade_funcs(dtype: type, channels: tuple[str, ...], features: int, harmonics
                 g_sight = view.rotation * radiance_adjoint(harmonics, i, toward, g_color, adj_harmonics)
         if wp.static(has_share):
             g_share = adj_of(adj_records, i, foreground) - adj_of(adj_records, i, background)
-            share = sigmoid(foreground_logits[i])
-            adj_foreground_logits[i] += g_share * share * (real(1.0) - share)
+            logit = foreground_logits[i]
+            adj_foreground_logits[i] += g_share * sigmoid(logit) * sigmoid(-logit)
         if wp.static(has_normal):
             g_axis = vec3(
                 adj_of(adj_records, i, normal_x),
