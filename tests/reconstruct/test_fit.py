@@ -101,19 +101,20 @@ def test_reconstruct_matches_the_pictures(truth, frame):
     assert np.mean(psnr[-3:]) > 31.0 > psnr[0] + 5.0
 
 
-def test_reconstruct_finds_the_gains_of_cameras_up_to_a_common_factor(truth):
-    rates = Rates(means=0.0, rotations=0.0, log_scales=0.0, opacity_logits=0.0, foreground_logits=0.0, corrections=1e-2)
-    config = ReconstructConfig(steps=150, rates=rates, densify=FIXED_NUMBER)
-    fitted, log_gains, offsets = fit(truth, pictures_of(truth, GAINS), config)
+@pytest.mark.parametrize("seed", range(4))
+def test_reconstruct_finds_the_gains_of_cameras_up_to_a_common_factor(seed, truth):
+    # Adam on L1 dithers about the optimum by a few steps: these are short enough to tell hundredths
+    rates = replace(STILL, colors=2.5e-3, corrections=5e-3)
+    config = ReconstructConfig(steps=300, rates=rates, densify=FIXED_NUMBER)
+    fitted, log_gains, offsets = fit(truth, pictures_of(truth, GAINS), config, seed=seed)
     np.testing.assert_allclose(log_gains.mean(axis=0), 0.0, atol=1e-6)
     np.testing.assert_allclose(offsets.mean(axis=0), 0.0, atol=0.01)
     # a gray of the scene's brightness, as each camera shows it
     gray = np.exp(log_gains) * fitted.colors.mean(axis=0) + offsets
     found = np.log(gray) - np.log(gray).mean(axis=0)
-    # the last digits of L1 near zero decide more than a hundredth
-    np.testing.assert_allclose(found, GAINS - GAINS.mean(axis=0), rtol=0.0, atol=0.06)
+    np.testing.assert_allclose(found, GAINS - GAINS.mean(axis=0), rtol=0.0, atol=0.03)
     brighter = np.log(fitted.colors.mean(axis=0) / truth.colors.mean(axis=0))
-    np.testing.assert_allclose(brighter, GAINS.mean(axis=0), rtol=0.0, atol=0.05)
+    np.testing.assert_allclose(brighter, GAINS.mean(axis=0), rtol=0.0, atol=0.02)
 
 
 def test_neutral_corrections_leave_every_opaque_picture_as_it_is(truth):
