@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from scenes.synthetic import SyntheticOptions, tumble
 from tests.reconstruct.room import (
     BALL_CENTER,
     BALL_RADIUS,
@@ -166,6 +167,14 @@ def test_seed_without_cloud_works_with_two_cameras(frame):
     assert np.isfinite(cloud.points).all()
     assert cloud.foreground.any()
     assert (~cloud.foreground).sum() > 1000
+
+
+@pytest.mark.parametrize(("cameras", "reach"), [(4, 0.5), (8, 0.1)])
+def test_seed_without_cloud_of_few_cameras_stays_near_the_bodies(cameras, reach):
+    scene = tumble(SyntheticOptions(width=160, height=90, train_cameras=cameras, test_cameras=0, timesteps=1))
+    cloud, truth = seed_without_cloud(scene.frame(0), SMALL), scene.point_cloud()
+    distances, _ = cKDTree(truth.points[truth.foreground]).query(cloud.points[cloud.foreground])
+    assert np.percentile(distances, 90) < reach
 
 
 def test_seed_without_cloud_respects_its_limits(frame):

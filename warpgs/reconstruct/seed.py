@@ -32,6 +32,10 @@ LEAST_COUNTS = {
 HULL_PIXELS = 640
 """The hull is carved from masks of at most this many pixels along the longer side."""
 
+LEAST_HULL_VIEWS = 4
+"""A voxel must be seen by so many cameras (all but one, where there are fewer): cones of two or three reach far out.
+With eight cameras, a tenth of the hull's points lay a metre off; now 4 cm."""
+
 CELL_PIXELS = 2
 """Edge of a cell in the pictures of the sweep [px]."""
 
@@ -168,7 +172,8 @@ def seed_without_cloud(frame: Frame, config: SeedConfig = SeedConfig(), *, devic
     views = Views.of(frame, rig, *fitted_size(frame, HULL_PIXELS))
     if views.masks is None:
         return PointCloud(rig.to_world(background.points), background.colors, None)
-    votes = HullVotes(config.hull_dissent, config.hull_view_share, config.hull_extent)
+    least = min(LEAST_HULL_VIEWS, max(len(views) - 1, 2))
+    votes = HullVotes(config.hull_dissent, max(config.hull_view_share, least / len(views)), config.hull_extent)
     voxel_px = config.hull_pixel_share * max(views.width, views.height)
     points, colors = visual_hull(views, views.masks, votes, voxel_px, config.hull_point_limit, device)
     if len(points) == 0:
