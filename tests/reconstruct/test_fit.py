@@ -10,7 +10,9 @@ from tests.reconstruct.room import BALL_CENTER, BALL_RADIUS, ring_of_cameras, te
 from warpgs.particles import logit
 from warpgs.reconstruct.config import DensifyConfig, Rates, ReconstructConfig
 from warpgs.reconstruct.fit import reconstruct
+from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import NEAR_RADII, Objective, scene_radius
+from warpgs.reconstruct.snapshot import Snapshot
 from warpgs.render.renderer import Renderer
 from warpgs.types import Frame, Gaussians
 
@@ -140,6 +142,83 @@ def test_reconstruct_depends_on_the_seed_alone(truth, frame):
     for name, array in first.arrays().items():
         np.testing.assert_array_equal(array, getattr(again, name), err_msg=name)
     assert first.means.shape != other.means.shape or (first.means != other.means).any()
+
+
+EVENTFUL = ReconstructConfig(
+    steps=33,
+    harmonics_degree=1,
+    densify=DensifyConfig(
+        grow="all", start=5, stop=15, every=5, gradient_threshold=1e-3, final_prune_opacity=0.005, reset_opacity_at=12
+    ),
+)
+"""Takes more steps than between two looks at the lists, densifies by what was counted, resets opacities, corrects
+colors."""
+
+
+def assert_same(fits: tuple, others: tuple) -> None:
+    for name, array in fits[0].arrays().items():
+        np.testing.assert_array_equal(array, getattr(others[0], name), err_msg=name)
+    for found, expected in zip(fits[1:], others[1:], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_reconstruct_in_one_graph_gives_the_bits_of_view_by_view(truth, monkeypatch):
+    frame = pictures_of(truth, GAINS)
+    expected = fit(truth, frame, EVENTFUL)
+    assert len(expected[0]) > len(truth) and np.abs(expected[1]).max() > 1e-3
+    monkeypatch.setattr(Objective, "one_graph", True)
+    assert_same(fit(truth, frame, EVENTFUL), expected)
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3, 6])
+def test_steps_without_room_in_one_graph_are_taken_again(lost, truth, monkeypatch):
+    """The room is gone at the start of some of the steps between two looks, of which there are six."""
+    frame = pictures_of(truth, GAINS)
+    expected = fit(truth, frame, EVENTFUL)
+    monkeypatch.setattr(Objective, "one_graph", True)
+    take, begin, grow = Snapshot.take, Iteration.begin, Objective.grow
+    starts, grown = [], []
+
+    def without_room(snapshot):
+        take(snapshot)
+        starts.append("some steps")
+
+    def beginning(iteration, order):
+        if len(starts) == lost and not grown:
+            objective = iteration._objective
+            objective.reserve(iteration._particles, len(iteration._gradients))
+            for rasterizer in (worker.rasterizer for worker in objective._workers.values()):
+                rasterizer._bins._allocate(10)
+            objective.generation += 1
+        begin(iteration, order)
+
+    monkeypatch.setattr(Snapshot, "take", without_room)
+    monkeypatch.setattr(Iteration, "begin", beginning)
+    monkeypatch.setattr(Objective, "grow", lambda objective: (grow(objective), grown.append(len(starts))))
+    assert_same(fit(truth, frame, EVENTFUL), expected)
+    assert grown == [lost]
+    assert len(starts) == 6
+
+
+def test_steps_in_one_graph_read_nothing_back(truth, frame, monkeypatch):
+    """On CUDA each would wait for the device."""
+    monkeypatch.setattr(Objective, "one_graph", True)
+    read, take, overflowed = wp.array.numpy, Snapshot.take, Objective.overflowed
+
+    def refuse_reading(array):
+        raise AssertionError("read back")
+
+    def steps_begin(snapshot):
+        take(snapshot)
+        monkeypatch.setattr(wp.array, "numpy", refuse_reading)
+
+    def steps_end(objective):
+        monkeypatch.setattr(wp.array, "numpy", read)
+        return overflowed(objective)
+
+    monkeypatch.setattr(Snapshot, "take", steps_begin)
+    monkeypatch.setattr(Objective, "overflowed", steps_end)
+    fit(truth, frame, EVENTFUL)
 
 
 @pytest.mark.parametrize(("steps", "count"), [(4, 1), (5, 2), (9, 2), (10, 4), (20, 4)])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import warp as wp
 
-from tests.render.worlds import Driver, World, assert_pictures, look_at, random_parameters, to_numpy
+from tests.render.worlds import NEAR, Driver, World, assert_pictures, look_at, random_parameters, to_numpy
+from warpgs.math.pinhole import upload_views
 from warpgs.render.bins import Bins, TileGrid, tile_grid
 
 
@@ -258,6 +259,23 @@ def test_view_that_does_not_fit_is_black_until_the_rasterizer_grows(driver):
     rasterizer.render(*inputs, check=False)
     assert not rasterizer.overflowed()
     np.testing.assert_array_equal(rasterizer.image.numpy(), driver.render(crowded).image.numpy())
+
+
+def test_rasterizer_reserves_for_half_more_than_the_fullest_view_needs(driver):
+    world = World(random_parameters(41, 300, log_scale=0.5), look_at((0.0, -3.0, 0.5), width=200, height=200))
+    away = look_at((0.0, -3.0, 0.5), target=(0.0, -6.0, 0.5), width=200, height=200)
+    views = upload_views([away, world.camera, away], NEAR, driver.device, wp.float64)
+    indices = wp.array([0, 1, 2], dtype=wp.int32, device=driver.device)
+    rasterizer = driver.rasterizer(world)
+    rasterizer._bins._allocate(10)
+    particles = driver.particles(world)
+    assert rasterizer.reserve(particles, views, [indices[i : i + 1] for i in range(3)])
+    rasterizer.render(particles, views, indices[1:2], check=False)
+    pairs = int(rasterizer._bins.starts.numpy()[-1])
+    assert pairs > 300
+    assert rasterizer._bins.capacity == pairs + pairs // 2
+    assert not rasterizer.overflowed()
+    assert not rasterizer.reserve(particles, views, [indices[i : i + 1] for i in range(3)])
 
 
 def test_an_iteration_reads_nothing_back(driver, monkeypatch):

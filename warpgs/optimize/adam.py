@@ -205,6 +205,10 @@ class Adam:
                 record_tape=False,
             )
 
+    def state(self) -> list[wp.array]:
+        """What steps change beside parameters and gradients, as arrays on the device; others after ``gather``."""
+        return [self._count, *(m for slot in self._slots.values() for m in (slot.first_moment, slot.second_moment))]
+
     def reset(self) -> None:
         """Forget all moments and count steps from zero again: what a new timestep starts with. Decays stay."""
         self._count.zero_()

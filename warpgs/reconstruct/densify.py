@@ -47,6 +47,10 @@ class ScreenGradients:
         device = self._norms.device
         wp.launch(count_seen_kernel, self._norms.size, [self._norms], outputs, device=device, record_tape=False)
 
+    def state(self) -> list[wp.array]:
+        """What ``add`` adds to, as arrays on the device."""
+        return [self._sums, self._counts]
+
     def mean(self) -> np.ndarray:
         """Mean norm per particle, shape [n]; 0 where no view saw it."""
         return self._sums.numpy() / np.maximum(self._counts.numpy(), 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -17,9 +17,11 @@ from warpgs.reconstruct.densify import RESET_OPACITY, ScreenGradients, densify
 from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import Objective, scene_radius
 from warpgs.reconstruct.order import ViewOrder
+from warpgs.reconstruct.snapshot import Snapshot
 from warpgs.types import Gaussians
 
 PROGRESS_EVERY = 20
+"""Steps; as often the host looks whether all lists of splats had room."""
 
 Progress = Callable[[int, int, int, float], None]
 """progress(timestep, step, step_count, psnr)"""
@@ -71,19 +73,24 @@ def reconstruct(
         fit.adam.step(fit.gradients.named())
         correction_adam.step(adj_corrections)
 
-    def iteration_of_these() -> Iteration:
-        return Iteration(
-            objective, fit.particles, fit.gradients, update, adj_corrections=list(adj_corrections.values())
-        )
+    def prepared() -> tuple[Iteration, Snapshot]:
+        if objective.one_graph:
+            objective.reserve(fit.particles, len(fit.gradients))
+        arrays = [*fit.particles.named().values(), *fit.adam.state(), *fit.screen_gradients.state()]
+        arrays += [*corrections.values(), *correction_adam.state()]
+        adj = list(adj_corrections.values())
+        return Iteration(objective, fit.particles, fit.gradients, update, adj_corrections=adj), Snapshot(arrays)
 
-    iteration = iteration_of_these()
+    iteration, snapshot = prepared()
     views = ViewOrder(len(objective.cameras), objective.views_per_step, seed, 0)
     random = np.random.default_rng([seed, 0, 1])
-    for step in range(1, config.steps + 1):
-        iteration.begin([views.take()])
-        iteration.run()
+    done = 0
+    for step in _halts(config):
+        order = [views.take() for _ in range(done, step)]
+        done = step
+        _advance(iteration, order, snapshot, objective, lambda step=step: _count(fit, objective, config, step))
         if _densify(fit, objective, config, step, radius, random):
-            iteration = iteration_of_these()
+            iteration, snapshot = prepared()
         if progress is not None and (step % PROGRESS_EVERY == 0 or step == config.steps):
             progress(0, step, config.steps, objective.psnr())
 
@@ -93,17 +100,53 @@ def reconstruct(
     return _foreground_first(fitted)
 
 
-def _densify(
-    fit: _Fit, objective: Objective, config: ReconstructConfig, step: int, radius: float, random: np.random.Generator
-) -> bool:
-    """Count screen-space gradients, and add and remove Gaussians when it is time; whether it was."""
-    plan = config.densify
-    if not plan.every or step > plan.stop:
-        return False
+def _halts(config: ReconstructConfig) -> list[int]:
+    """After which steps the host has something to do: look whether there was room, report, densify."""
+    plan, last = config.densify, config.steps
+    halts = {*range(PROGRESS_EVERY, last, PROGRESS_EVERY), last}
+    if plan.every:
+        halts |= {*range(plan.every, min(plan.stop, last) + 1, plan.every), plan.stop, plan.reset_opacity_at}
+    return sorted(halt for halt in halts if 0 < halt <= last)
+
+
+def _advance(
+    iteration: Iteration,
+    order: Sequence[Sequence[int]],
+    snapshot: Snapshot,
+    objective: Objective,
+    after_step: Callable[[], None],
+) -> None:
+    """Take steps, of which none waits for the device. Where one of them had no room for its lists of splats, make some
+    and take all of them again from where they started, so that results do not depend on it."""
+    snapshot.take()
+    while True:
+        iteration.begin(order)
+        for _ in order:
+            iteration.run()
+            after_step()
+        if not objective.overflowed():
+            return
+        objective.grow()
+        snapshot.restore()
+
+
+def _count(fit: _Fit, objective: Objective, config: ReconstructConfig, step: int) -> None:
+    """Take in the screen-space gradients of the last step, if there will be densification."""
+    if not config.densify.every or step > config.densify.stop:
+        return
     # the published threshold is meant for a color loss of weight 1 and one view
     scale = objective.views_per_step / config.image_weight
     for rasterizer in objective.rasterizers():
         fit.screen_gradients.add(rasterizer, scale)
+
+
+def _densify(
+    fit: _Fit, objective: Objective, config: ReconstructConfig, step: int, radius: float, random: np.random.Generator
+) -> bool:
+    """Add and remove Gaussians, or let all grow faint, when it is time; whether there are others now."""
+    plan = config.densify
+    if not plan.every or step > plan.stop:
+        return False
     if step == plan.reset_opacity_at:
         low = np.minimum(fit.particles.opacity_logits.numpy(), logit(np.array(RESET_OPACITY)))
         fit.particles.opacity_logits.assign(low)

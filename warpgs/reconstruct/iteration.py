@@ -29,7 +29,8 @@ class Iteration:
     """Adds up gradients and takes a step, again and again; launches are captured once and replayed.
 
     On the CPU each view is a graph, because views differ in their backdrops, and runs on a thread of its own. On CUDA
-    everything is one graph, which takes the views of its next step from a list on the device and waits for nothing.
+    everything is one graph, which takes the views of its next step from a list on the device and waits for nothing:
+    whoever iterates asks ``Objective.overflowed`` now and then. (Pictures of several sizes: by view, as on the CPU.)
     """
 
     def __init__(
@@ -50,8 +51,7 @@ class Iteration:
             gradients: Of the first of them.
             update: Takes a step along ``gradients`` and clears them. Launches only, always the same.
             beside: Adds other terms to ``gradients``. The same.
-            adj_corrections: Gradients of the color corrections, log gains and offsets, where they are optimized: then
-                each view is a graph on CUDA too, and the host looks whether its lists of splats had room.
+            adj_corrections: Gradients of the color corrections, log gains and offsets, where they are optimized.
         """
         self._objective, self._particles, self._gradients = objective, particles, gradients
         self._adj_corrections = tuple(adj_corrections)
@@ -66,7 +66,7 @@ class Iteration:
     def begin(self, order: Sequence[Sequence[int]]) -> None:
         """Decide which views the coming steps take: those of each step, different ones."""
         self._order = [list(views) for views in order]
-        if not self._order or not self._in_one_graph:
+        if not self._order or not self._objective.one_graph:
             return
         steps, slots = len(self._order), len(self._order[0])
         if self._device_order.shape[0] < steps or self._device_order.shape[1] != slots:
@@ -82,7 +82,7 @@ class Iteration:
     def run(self) -> None:
         """Take the next step."""
         views = self._order.pop(0)
-        if self._in_one_graph:
+        if self._objective.one_graph:
             self._everything.record()
             self._everything.run()
             return
@@ -93,13 +93,10 @@ class Iteration:
         )
         self._update.run()
 
-    @property
-    def _in_one_graph(self) -> bool:
-        return self._objective.one_graph and not self._adj_corrections
-
     def _launch(self) -> None:
         outputs = [self._step, self._views]
         device = self._objective.device
         wp.launch(pick_views_kernel, 1, [self._device_order], outputs, device=device, record_tape=False)
-        self._objective.launch(self._particles, self._views, self._views, self._gradients, beside=self._beside_launches)
+        inputs = [self._particles, self._views, self._views, self._gradients, *self._adj_corrections]
+        self._objective.launch(*inputs, beside=self._beside_launches)
         self._update_launches()

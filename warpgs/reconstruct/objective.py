@@ -205,6 +205,8 @@ class Objective:
         view_indices: wp.array[wp.int32],
         picture_indices: wp.array[wp.int32],
         gradients: Particles,
+        adj_log_gains: wp.array | None = None,
+        adj_offsets: wp.array | None = None,
         *,
         beside: Callable[[], None] = lambda: None,
     ) -> None:
@@ -218,18 +220,32 @@ class Objective:
             view_indices: The views, all different, int32, shape [views_per_step].
             picture_indices: The same, among pictures of one size: equal to ``view_indices``.
             gradients: As in ``accumulate``.
+            adj_log_gains: As in ``accumulate``.
+            adj_offsets: As in ``accumulate``.
             beside: As in ``accumulate``.
         """
         [pictures] = self._pictures.values()
-        self._bind(particles, gradients, corrected=False)
+        self._bind(particles, gradients, corrected=adj_log_gains is not None)
         workers = [self._worker(slot, self.cameras[0], particles, len(gradients)) for slot in range(view_indices.size)]
         for slot, worker in enumerate(workers):
             view, picture = (indices[slot : slot + 1] for indices in (view_indices, picture_indices))
             self._launch_view(worker, view, pictures, picture, None)
         beside()
-        for worker in workers:
+        for slot, worker in enumerate(workers):
             add_particles(worker.gradients, gradients)
+            if adj_log_gains is not None and adj_offsets is not None:
+                worker.loss.correction_backward(view_indices[slot : slot + 1], adj_log_gains, adj_offsets)
         self._last = workers
+
+    def reserve(self, particles: Particles, active_count: int) -> None:
+        """Make room for the lists of splats of every view of ``launch``, with gradients of ``active_count`` particles,
+        and half more. Lists grow as particles do: ``overflowed`` must still be asked now and then."""
+        views = [self._view_indices[view : view + 1] for view in range(len(self.cameras))]
+        for slot in range(self.views_per_step):
+            worker = self._worker(slot, self.cameras[0], particles, active_count)
+            if worker.rasterizer.reserve(particles, self.views, views):
+                worker.forget()
+                self.generation += 1
 
     def overflowed(self) -> bool:
         """Whether lists of splats had no room since they last grew: views were left black. Waits for the device."""

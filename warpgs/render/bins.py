@@ -9,6 +9,7 @@ than fit gets empty lists, which is safe, and a mark; who renders looks at it wi
 """
 
 from functools import cache
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -265,6 +266,18 @@ class Bins:
         """Make room for half over the most pairs that were needed. Replaces ``pairs``: captured graphs are void."""
         needed = int(self._needed.numpy()[0])
         self._allocate(needed + needed // 2)
+
+    def tight(self) -> bool:
+        """Whether there is less room than ``grow`` would make. Reads from the device, so it waits there."""
+        needed = int(self._needed.numpy()[0])
+        return needed + needed // 2 > self.capacity
+
+    def bands(self, count: int) -> list[tuple[int, int]]:
+        """Tiles in up to ``count`` bands of about equal numbers of pairs: first and end of each."""
+        starts = self.starts.numpy()
+        targets = np.linspace(0, starts[-1], count + 1)[1:-1]
+        edges = [0, *np.searchsorted(starts, targets).tolist(), self.tile_count]
+        return [(first, end) for first, end in pairwise(edges) if end > first]
 
     def fill(self, records: wp.array2d, order: wp.array[wp.int32]) -> None:
         """Bin the splats ``order[:count]``, sorted front to back. Nothing is read back."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import replace
-from itertools import pairwise
 
-import numpy as np
 import warp as wp
 
 from warpgs.checks import check_array, refuse
@@ -64,8 +62,7 @@ class Rasterizer:
         """
         check_channels(channels, features)
         self.device = wp.get_device(device)
-        self.dtype = dtype
-        self.count = count
+        self.dtype, self.count = dtype, count
         self.width, self.height = width, height
         self.channels, self.features, self.antialiased = tuple(channels), features, antialiased
         self.channel_count = channel_count = len(channels) + features
@@ -91,13 +88,11 @@ class Rasterizer:
         """Index of the splat at which the transmittance of a pixel first falls to 0.5 or less; -1 where it never does.
         """
         no_index = wp.zeros(0, dtype=wp.int32, device=self.device)
-        no_image, no_plane = self._zeros((channel_count, 0, 0)), self._zeros((0, 0))
-        self._black = self._background = self._zeros((0,))
-        self._no_plane = no_plane
-        self._nothing = Backdrop(self._zeros((0, RECORD + channel_count)), no_index, no_index, no_image, no_plane)
+        no_image, self._no_plane = self._zeros((channel_count, 0, 0)), self._zeros((0, 0))
+        self._black = self._background = self._no_depths = self._zeros((0,))
+        self._nothing = Backdrop(self._zeros((0, RECORD + channel_count)), no_index, no_index, no_image, self._no_plane)
         self._no_features = self._zeros((0, features))
         self._outputs = output_kernels(dtype)
-        self._no_depths = self._zeros((0,))
         self._adj_depths = self._zeros((count if median_depth else 0,))
         self._no_poses = wp.zeros((0, 6), dtype=wp.float64, device=self.device)
         self._backdrop = self._nothing
@@ -163,11 +158,7 @@ class Rasterizer:
         if len(particles) != self.count:
             refuse("particles", f"{self.count}, as allocated", len(particles), "make a Rasterizer of that count")
         features = self._checked_features("features", features)
-        outputs = [self.records, self._depth_keys, self._order]
-        project(particles, features, self.channels, views, view_index, *outputs, **self._projection)
-        if self.count:
-            wp.utils.radix_sort_pairs(self._depth_keys, self._order, self.count)
-        self._bins.fill(self.records, self._order)
+        self._list_splats(particles, features, views, view_index)
         if check and self._bins.overflowed():
             self._bins.grow()
             self._bins.fill(self.records, self._order)
@@ -179,15 +170,8 @@ class Rasterizer:
 
             def backward() -> None:
                 adj_transmittance = self.transmittance.grad
-                self.backward(
-                    particles,
-                    views,
-                    view_index,
-                    self.image.grad,
-                    gradients,
-                    adj_transmittance=adj_transmittance,
-                    adj_features=features.grad if features.requires_grad else None,
-                )
+                inputs = [particles, views, view_index, self.image.grad, gradients]
+                self.backward(*inputs, adj_transmittance=adj_transmittance, adj_features=features.grad)
                 if background is not None and background.requires_grad:
                     background_adjoint(self.image.grad, self.transmittance, background.grad)
                 self.image.grad.zero_()
@@ -196,6 +180,24 @@ class Rasterizer:
 
             wanted = [features] if features.requires_grad else []
             tape.record_func(backward, [*particles.named().values(), *wanted, self.image])
+
+    def _list_splats(self, particles: Particles, features: wp.array2d, views: wp.array, view_index: wp.array) -> None:
+        """Up to the lists of splats of each tile."""
+        outputs = [self.records, self._depth_keys, self._order]
+        project(particles, features, self.channels, views, view_index, *outputs, **self._projection)
+        if self.count:
+            wp.utils.radix_sort_pairs(self._depth_keys, self._order, self.count)
+        self._bins.fill(self.records, self._order)
+
+    def reserve(self, particles: Particles, views: wp.array, view_indices: Iterable[wp.array]) -> bool:
+        """Make room for half over what the fullest of some views needs; whether there was not, so that graphs captured
+        before are void. Waits for the device once. Of particles without features."""
+        for view_index in view_indices:
+            self._list_splats(particles, self._no_features, views, view_index)
+        tight = self._bins.tight()
+        if tight:
+            self.grow()
+        return tight
 
     def overflowed(self) -> bool:
         """Whether lists of splats had no room in any view since the last ``grow``; waits for the device."""
@@ -294,8 +296,9 @@ class Rasterizer:
     def memory(self) -> Memory:
         """What is allocated by now; on the CPU the first backward pass adds a gradient for each pair."""
         of_splats, of_pairs, of_tiles = self._bins.arrays()
+        splats = [self.records, self.adj_records, self._adj_depths, self._depth_keys, self._order]
         return Memory(
-            gaussians=Share.of([self.records, self.adj_records, self._depth_keys, self._order, *of_splats], self.count),
+            gaussians=Share.of([*splats, *of_splats], self.count),
             pixels=Share.of([self.image, self.transmittance, self.median_splats], self.width * self.height),
             pairs=Share.of([self._adj_pairs, self._pair_sums, *of_pairs], self._bins.capacity),
             tiles=Share.of(of_tiles, self._bins.tile_count),
@@ -388,13 +391,9 @@ class Rasterizer:
             self._launch(kernel, self._bins.tile_count, arguments(0))
             return
         kernel.module.load(self.device)  # not from two threads at once
-        starts = self._bins.starts.numpy()
-        targets = np.linspace(0, starts[-1], self._bands + 1)[1:-1]
-        edges = [0, *np.searchsorted(starts, targets).tolist(), self._bins.tile_count]
         jobs = [
-            self._executor.submit(self._launch, kernel, last - first, arguments(first))
-            for first, last in pairwise(edges)
-            if last > first
+            self._executor.submit(self._launch, kernel, end - first, arguments(first))
+            for first, end in self._bins.bands(self._bands)
         ]
         for job in jobs:
             job.result()
