@@ -8,7 +8,7 @@ forward), pixel centers at +0.5. Quaternions outside Warp are named ``_wxyz``. S
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -110,6 +110,12 @@ class Gaussians:
         """The particles at ``rows``: indices, in their order, a mask of shape [n], bool, or a slice, which copies
         nothing."""
         return Gaussians(**{name: array[rows] for name, array in self.arrays().items()})
+
+    @staticmethod
+    def join(parts: Sequence[Gaussians]) -> Gaussians:
+        """Those of all parts, one after the other; all with harmonics of one degree, or all without."""
+        names = parts[0].arrays()
+        return Gaussians(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ SHIFTS = np.array([[0.16, 0.0, -0.02], [-0.1, 0.05, 0.0]])
 
 
 def clusters_of(means: np.ndarray, count: int) -> Clusters:
-    return Clusters(means, RigidConfig(clusters=count), device=wp.get_device("cpu"), seed=0)
+    return Clusters([means], RigidConfig(clusters=count), device=wp.get_device("cpu"), seed=0)
 
 
 def moved(poses: Poses, body: np.ndarray) -> Poses:

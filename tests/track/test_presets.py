@@ -71,6 +71,8 @@ PROTOCOL = {
     "follow.priors.reference": "previous",
     "follow.priors.length_unit_m": 1.0,
     "follow.priors.tracked_rotation": 1.0,
+    # "N Gaussians", found at the first timestep
+    "follow.births.enabled": False,
     # whole pictures and the scene's own cloud
     "image_scale": 1.0,
     "use_cloud": True,
@@ -79,6 +81,7 @@ PROTOCOL = {
 """Setting to published value, with the statement it comes from."""
 
 WITHOUT_EFFECT = {
+    "follow.births.": "nothing is born",
     "follow.rigid.": "no clusters",
     "follow.priors.sigma_neighbors": "sigma_m is given",
     "follow.priors.floor": "a place in the scene",

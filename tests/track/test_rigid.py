@@ -32,7 +32,7 @@ def particles_at(means: np.ndarray, rotations_xyzw: np.ndarray, device: str) -> 
 
 
 def make_clusters(means: np.ndarray, count: int, *, seed: int = 0, device: str = "cpu", **rates: float) -> Clusters:
-    return Clusters(means, RigidConfig(clusters=count, **rates), device=wp.get_device(device), seed=seed)
+    return Clusters([means], RigidConfig(clusters=count, **rates), device=wp.get_device(device), seed=seed)
 
 
 class Energy:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
-from scipy.ndimage import minimum_filter
+from scipy.ndimage import label, minimum_filter
 
 from warpgs.reconstruct.views import Views
 
@@ -33,6 +33,20 @@ class HullVotes:
     """Share of all cameras that must see it."""
     extent: float
     """Half the edge of the searched cube, rig radii."""
+
+
+@dataclass(frozen=True, eq=False)
+class HullClaims:
+    """Pixels that must be seen in a voxel, beside its votes: for a part of what the masks show."""
+
+    masks: np.ndarray
+    """1 at such pixels, else 0, shape [c, height, width], float32."""
+    least_views: int
+    """Views that must see one there."""
+    share: float
+    """Share of the views which see foreground there that must see one."""
+    least_cells: int
+    """Connected voxels fewer than these are left out."""
 
 
 @wp.func
@@ -105,7 +119,14 @@ def vote_kernel(
 
 
 def visual_hull(
-    views: Views, masks: np.ndarray, votes: HullVotes, cell_px: float, max_points: int, device: wp.DeviceLike
+    views: Views,
+    masks: np.ndarray,
+    votes: HullVotes,
+    cell_px: float,
+    max_points: int,
+    device: wp.DeviceLike,
+    *,
+    claims: HullClaims | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Surface of the volume that the masks agree on.
 
@@ -116,12 +137,13 @@ def visual_hull(
         cell_px: Edge of a voxel as seen from the cameras, median [px].
         max_points: The voxels grow until no more than this many lie on the surface.
         device: Where the votes are counted.
+        claims: Only the part of the volume where these pixels are seen, if given.
 
     Returns:
         Surface voxels: positions in the rig frame, shape [n, 3], float32, and colors 0..1, shape [n, 3], float32.
         n = 0 where the masks do not agree on any voxel.
     """
-    carver = _Carver(views, masks, votes, device)
+    carver = _Carver(views, masks, votes, device, claims)
     preview, edge = carver.carve(2.0 * votes.extent / ROOT_CELLS, PREVIEW_LEVELS)
     if len(preview) == 0:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32)
@@ -134,17 +156,19 @@ def visual_hull(
             break
         edge *= 1.05 * np.sqrt(len(surface) / max_points)
     points = (surface * edge).astype(np.float32)
-    return points, _surface_colors(views, masks, points, normals, edge)
+    return points, _surface_colors(views, masks if claims is None else claims.masks, points, normals, edge)
 
 
 class _Carver:
     """Holds the masks on the device and carves octrees of any cell size."""
 
-    def __init__(self, views: Views, masks: np.ndarray, votes: HullVotes, device: wp.DeviceLike):
-        pyramid, self.level_limit = _mask_pyramid(masks)
-        self.votes, self.device, self.count = votes, device, len(views)
+    def __init__(
+        self, views: Views, masks: np.ndarray, votes: HullVotes, device: wp.DeviceLike, claims: HullClaims | None
+    ) -> None:
+        self.votes, self.claims, self.device, self.count = votes, claims, device, len(views)
         self.size = wp.vec2i(views.width, views.height)
-        self.pyramid = wp.array(pyramid, dtype=float, device=device)
+        self.pyramids = [_mask_pyramid(each) for each in (masks, *([] if claims is None else [claims.masks]))]
+        self.pyramids = [(wp.array(pyramid, dtype=float, device=device), limit) for pyramid, limit in self.pyramids]
         self.pixels_from_rig = wp.array(views.pixels_from_rig, dtype=wp.mat33, device=device)
         self.centers = wp.array(views.centers, dtype=wp.vec3, device=device)
         self.focal_px = wp.array(_focal_px(views), dtype=float, device=device)
@@ -159,17 +183,28 @@ class _Carver:
                 cells = (2 * cells[:, None] + OFFSETS[None]).reshape(-1, 3)
                 edge *= 0.5
             cells = cells[self._accepted(cells, edge, np.sqrt(0.75) * edge)]
-        return cells[self._accepted(cells, edge, 0.0)] + 0.5, edge
+        cells = cells[self._accepted(cells, edge, 0.0)] + 0.5
+        return (cells if self.claims is None else _large_parts(cells, self.claims.least_cells)), edge
 
     def _accepted(self, cells: np.ndarray, edge: float, radius: float) -> np.ndarray:
-        n = len(cells)
+        seen, refused = self._votes(0, cells, edge, radius)
+        needed = max(2.0, self.votes.min_view_share * self.count)
+        accepted = (seen >= needed) & (refused <= self.votes.dissent * seen)
+        if self.claims is not None:
+            claimed = np.subtract(*self._votes(1, cells, edge, radius))
+            # the views of a large cell see more than the voxel in it that is looked for
+            share = self.claims.share if radius == 0.0 else 0.0
+            accepted &= claimed >= np.maximum(self.claims.least_views, share * (seen - refused))
+        return accepted
+
+    def _votes(self, which: int, cells: np.ndarray, edge: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
+        """Views that may see each cell, and those that see only background there, by the masks or by the claims."""
+        n, (pyramid, level_limit) = len(cells), self.pyramids[which]
         centers = wp.array(((cells + 0.5) * edge).astype(np.float32), dtype=wp.vec3, device=self.device)
         seen, refused = (wp.zeros(n, dtype=int, device=self.device) for _ in range(2))
-        inputs = [centers, radius, self.pixels_from_rig, self.centers, self.focal_px, self.pyramid, self.size]
-        wp.launch(vote_kernel, n, [*inputs, self.level_limit], [seen, refused], device=self.device)
-        seen, refused = seen.numpy(), refused.numpy()
-        needed = max(2.0, self.votes.min_view_share * self.count)
-        return (seen >= needed) & (refused <= self.votes.dissent * seen)
+        inputs = [centers, radius, self.pixels_from_rig, self.centers, self.focal_px, pyramid, self.size, level_limit]
+        wp.launch(vote_kernel, n, inputs, [seen, refused], device=self.device)
+        return seen.numpy(), refused.numpy()
 
 
 def _focal_px(views: Views) -> np.ndarray:
@@ -197,6 +232,18 @@ def _mask_pyramid(masks: np.ndarray) -> tuple[np.ndarray, int]:
         level = np.maximum(rows[:, :, 0::2], rows[:, :, 1::2])
         parts.append(level.reshape(len(masks), -1))
     return np.ascontiguousarray(np.concatenate(parts, axis=1)), len(parts) - 1
+
+
+def _large_parts(cells: np.ndarray, least: int) -> np.ndarray:
+    """Those cells that are connected through faces, edges or corners with ``least`` at least, in their order."""
+    if len(cells) == 0:
+        return cells
+    grid = np.floor(cells).astype(np.int64)
+    grid -= grid.min(axis=0)
+    full = np.zeros(grid.max(axis=0) + 1, bool)
+    full[tuple(grid.T)] = True
+    part = label(full, np.ones((3, 3, 3)))[0][tuple(grid.T)]
+    return cells[np.bincount(part)[part] >= least]
 
 
 def _surface(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

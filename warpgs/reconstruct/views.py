@@ -80,11 +80,11 @@ class Views:
         cameras = [camera.resized(width, height) for camera in frame.cameras]
         matrices = [camera.intrinsics @ camera.world_from_camera[:3, :3].T for camera in cameras]
         centers = [(camera.center_world - rig.origin) / rig.radius for camera in cameras]
-        masks = None if frame.masks is None else np.stack([_resample(mask, width, height) for mask in frame.masks])
+        masks = None if frame.masks is None else np.stack([resample(mask, width, height) for mask in frame.masks])
         return Views(
             pixels_from_rig=np.stack(matrices).astype(np.float32),
             centers=np.stack(centers).astype(np.float32),
-            images=np.stack([_resample(image, width, height) for image in frame.images]),
+            images=np.stack([resample(image, width, height) for image in frame.images]),
             masks=masks,
         )
 
@@ -115,7 +115,7 @@ def for_each_camera(work: Callable[[int], None], count: int, *, parallel: bool =
             pass
 
 
-def _resample(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+def resample(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """Area average to ``width`` x ``height``, 0..1, float32."""
     if picture.shape[:2] != (height, width):
         picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))

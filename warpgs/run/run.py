@@ -408,12 +408,10 @@ class Run:
 
     def _count_at(self, timestep: int) -> int:
         """Number of particles that the pose of a timestep holds."""
-        known = {int(path.stem) for path in birth_files(self.path)} <= set(self._born)
-        if self._count is None:
-            self._read_gaussians()
-        if not known:
+        first = len(self._read_gaussians()["means"]) if self._count is None else self._count
+        if not {int(path.stem) for path in birth_files(self.path)} <= set(self._born):
             self._read_births(timestep)
-        return self._count + sum(count for birth, count in self._born.items() if birth <= timestep)
+        return first + sum(count for birth, count in self._born.items() if birth <= timestep)
 
     def _read_pose_arrays(self, timestep: int) -> dict[str, np.ndarray]:
         path = self.path / "poses" / pose_name(timestep)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -19,11 +19,13 @@ from warpgs.reconstruct.motion import MotionMasks
 from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
 from warpgs.run import Run
+from warpgs.track.births import Newcomers, fit_newcomers
 from warpgs.track.config import FollowConfig, TrackConfig
+from warpgs.track.generations import Generations
 from warpgs.track.predict import Poses
 from warpgs.track.tracker import Tracker
 from warpgs.track.working import WorkingFrame
-from warpgs.types import Frame, Gaussians, Scene
+from warpgs.types import Frame, Gaussians, PointCloud, Scene
 
 _log = logging.getLogger(__name__)
 
@@ -71,15 +73,14 @@ def track(
     device = pick_device(config.device)
     working = WorkingFrame.of(scene.cameras("train", wanted[0]), keep_axes=config.reconstruct.harmonics_degree > 0)
     engine = _Engine(config, device, make_executor(device, config.threads), working)
-    tracker = None
+    follower = None
     for seen in engine.with_masks(scene, _frames(scene, wanted[done:])):
         begin = time.perf_counter()
         check_frame(f"{scene.name}: timestep {seen.timestep}", seen)
         frame = working.frame_in(seen)
         if frame.timestep == wanted[0]:
             first, psnr = engine.reconstruct(scene, frame, progress)
-            poses = first.gaussians.means, first.gaussians.rotations_wxyz
-            tracker = engine.tracker(first)
+            follower = _Follower(engine, first)
             if run is not None:
                 names = [camera.name for camera in frame.cameras]
                 run.write_gaussians(
@@ -89,19 +90,17 @@ def track(
                     camera_offsets=first.corrections[1],
                 )
         else:
-            if tracker is None:
-                first = _stored_first(run)
-                tracker = engine.tracker(first)
-                poses = _stored_poses(run, wanted[done - 1])
-                tracker.restore(
-                    working.poses_in(poses),
-                    working.poses_in(_stored_poses(run, wanted[done - 2])) if done > 1 else None,
-                )
-            poses, psnr = engine.step(tracker, frame, poses, progress)
+            if follower is None:
+                follower = _resumed(engine, run, wanted[:done])
+            psnr, born = follower.step(frame, progress)
+            if run is not None and born is not None:
+                run.write_births(frame.timestep, born)
         seconds = time.perf_counter() - begin
+        gaussians = follower.gaussians
         if run is not None:
-            run.write_pose(frame.timestep, *poses, metrics={"psnr": psnr, "seconds": seconds})
-        gaussians = replace(first.gaussians, means=poses[0], rotations_wxyz=poses[1])
+            poses = gaussians.means, gaussians.rotations_wxyz
+            metrics = {"psnr": psnr, "seconds": seconds}
+            run.write_pose(frame.timestep, *poses, metrics=metrics, extra=follower.extra)
         yield TimestepState(frame.timestep, gaussians, psnr, seconds)
 
 
@@ -168,23 +167,76 @@ class _Engine:
         corrections = objective.log_gains.numpy().copy(), objective.offsets.numpy().copy()
         return _First(self.working.gaussians_out(gaussians), corrections), objective.psnr()
 
-    def tracker(self, first: _First) -> Tracker:
-        """A tracker that stands at the first timestep."""
+    def tracker(self, generations: Generations, corrections: tuple) -> Tracker:
+        """A tracker of stored particles that stands where each was born."""
         stage = self.working.settings_in(self.config.follow)
-        objective = self.objective(stage, first.corrections)
-        return Tracker(self.working.gaussians_in(first.gaussians), objective, stage, seed=self.config.seed)
+        inside = Generations(tuple(self.working.gaussians_in(part) for part in generations.parts))
+        return Tracker(inside, self.objective(stage, corrections), stage, seed=self.config.seed)
 
-    def step(self, tracker: Tracker, frame: Frame, last: Poses, progress: Progress | None) -> tuple[Poses, float]:
-        """One more timestep after the stored poses ``last``; the tracker goes on from what will be stored, as a resumed
-        run would."""
-        tracked, psnr = tracker.step(frame, progress)
-        count = tracker.active_count
-        poses = tuple(
-            np.concatenate([moved[:count], held[count:]])
-            for moved, held in zip(self.working.poses_out(tracked), last, strict=True)
-        )
-        tracker.restore(self.working.poses_in(poses), self.working.poses_in(last))
-        return poses, psnr
+    def newcomers(self) -> Newcomers:
+        """What looks for those that enter."""
+        return Newcomers(self.config.follow.births, self.config.reconstruct.seed, self.device, self.executor)
+
+    def fit(self, cloud: PointCloud, surroundings: Gaussians, frame: Frame, corrections: tuple) -> Gaussians:
+        """Particles for what entered, as they are stored, among stored ones that stand still."""
+        objective = self.objective(self.config.follow, corrections)
+        around, steps = self.working.gaussians_in(surroundings), self.config.follow.births.steps
+        config, seed = self.config.reconstruct, self.config.seed
+        born = fit_newcomers(cloud, around, frame, objective, config, steps=steps, seed=seed)
+        return self.working.gaussians_out(born)
+
+
+class _Follower:
+    """Goes from timestep to timestep: a tracker, what is stored of each, and what enters.
+
+    It goes on from what is stored, as a resumed run does.
+    """
+
+    def __init__(self, engine: _Engine, first: _First, births: Sequence[Gaussians] = ()) -> None:
+        """Stand at the first timestep, or at that of the last birth."""
+        self._engine, self._corrections = engine, first.corrections
+        self._newcomers = engine.newcomers()
+        self._grow(Generations((first.gaussians, *births)))
+        self._poses: Poses = self._generations.all.means, self._generations.all.rotations_wxyz
+
+    def _grow(self, generations: Generations) -> None:
+        self._generations = generations
+        self._tracker = self._engine.tracker(generations, self._corrections)
+
+    @property
+    def gaussians(self) -> Gaussians:
+        """All particles at this timestep."""
+        return replace(self._generations.all, means=self._poses[0], rotations_wxyz=self._poses[1])
+
+    @property
+    def extra(self) -> dict[str, np.ndarray]:
+        """What a resumed run needs beside poses and births."""
+        waited = self._newcomers.waited
+        return {"waited": np.array([waited], np.int32)} if waited else {}
+
+    def restore(self, last: Poses, before: Poses | None, extra: Mapping[str, np.ndarray] | None = None) -> None:
+        """Go on from stored poses, None before the first."""
+        working = self._engine.working
+        self._poses = last
+        self._tracker.restore(working.poses_in(last), None if before is None else working.poses_in(before))
+        if extra is not None:
+            self._newcomers.waited = int(extra["waited"][0]) if "waited" in extra else 0
+
+    def step(self, frame: Frame, progress: Progress | None) -> tuple[float, Gaussians | None]:
+        """One more timestep: its PSNR [dB], and the particles of what entered."""
+        before = self._poses
+        tracked, psnr = self._tracker.step(frame, progress)
+        moves = self._tracker.active[:, None]
+        moved = self._engine.working.poses_out(tracked)
+        self.restore((np.where(moves, moved[0], before[0]), np.where(moves, moved[1], before[1])), before)
+        cloud = self._newcomers.after(self._tracker.foreground, frame)
+        born = None if cloud is None else self._engine.fit(cloud, self.gaussians, frame, self._corrections)
+        if born is None or len(born) <= self._engine.config.follow.priors.neighbors:  # all need as many neighbors
+            return psnr, None
+        self._grow(Generations((*self._generations.parts, born)))
+        last = np.concatenate([self._poses[0], born.means]), np.concatenate([self._poses[1], born.rotations_wxyz])
+        self.restore(last, before)
+        return psnr, born
 
 
 def _wanted(scene: Scene, run: Run | None, timesteps: range | None) -> tuple[int, ...]:
@@ -225,12 +277,12 @@ def _read(scene: Scene, timestep: int) -> Frame:
         return scene.frame(timestep)
 
 
-def _stored_first(run: Run) -> _First:
-    first = run.timesteps[0]
-    tracks = run.tracks(range(first, first + 1))
-    return _First(run.gaussians(), (tracks.camera_log_gains, tracks.camera_offsets))
-
-
-def _stored_poses(run: Run, timestep: int) -> Poses:
-    pose = run.read_pose(timestep)
-    return pose.means, pose.rotations_wxyz
+def _resumed(engine: _Engine, run: Run, done: Sequence[int]) -> _Follower:
+    """A follower that stands at the last of the timesteps ``done``."""
+    tracks = run.tracks(range(done[0], done[0] + 1))
+    first = _First(run.gaussians(), (tracks.camera_log_gains, tracks.camera_offsets))
+    follower = _Follower(engine, first, list(run.births().values()))
+    last, *before = (run.read_pose(timestep) for timestep in reversed(done[-2:]))
+    poses = [(pose.means, pose.rotations_wxyz) for pose in (last, *before)]
+    follower.restore(poses[0], poses[1] if before else None, last.extra)
+    return follower

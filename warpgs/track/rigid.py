@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.cluster.vq
@@ -73,19 +74,26 @@ def move_centers_kernel(
 
 
 class Clusters:
-    """k-means clusters of the foreground at the first timestep."""
+    """k-means clusters of the foreground at the first timestep, and of what entered later."""
 
-    def __init__(self, means: np.ndarray, config: RigidConfig, *, device: wp.Device, seed: int) -> None:
+    def __init__(self, parts: Sequence[np.ndarray], config: RigidConfig, *, device: wp.Device, seed: int) -> None:
         """Cluster particles.
 
         Args:
-            means: Foreground centers at the first timestep [scene radii], shape [n, 3].
+            parts: Foreground centers of the first timestep, then of each later generation at its birth [scene radii],
+                shape [n, 3] each. As many clusters per particle in all of them, at least one each.
             config: Number of clusters, rates.
             device: Where the particles live.
             seed: Of the clustering.
         """
-        self.labels = _kmeans(means.astype(np.float64), config.clusters, np.random.default_rng([seed, 2]))
-        self.count = int(self.labels.max()) + 1
+        self.labels = np.zeros(0, np.int32)
+        self.count = 0
+        for number, means in enumerate(parts):
+            wanted = max(1, round(config.clusters * len(means) / len(parts[0])))
+            random = np.random.default_rng([seed, 2, number] if number else [seed, 2])
+            labels = _kmeans(means.astype(np.float64), wanted, random) + np.int32(self.count)
+            self.labels = np.concatenate([self.labels, labels])
+            self.count = int(self.labels.max()) + 1
         self.device = device
         self._device_labels = wp.array(self.labels, dtype=int, device=device)
         self._centers = wp.zeros(self.count, dtype=wp.vec3, device=device)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import warp as wp
 
-from warpgs.neighbors import nearest_neighbors
 from warpgs.optimize.adam import Adam
 from warpgs.particles import Particles
 from warpgs.priors import (
@@ -29,12 +28,11 @@ from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.order import ViewOrder
 from warpgs.track.config import FollowConfig, PriorConfig
+from warpgs.track.generations import Generations, neighbors_within
 from warpgs.track.predict import Poses, predict_linear, predict_rigid
 from warpgs.track.rigid import Clusters
 from warpgs.types import Frame, Gaussians
 
-FOREGROUND = 0.5
-"""Particles of at least this foreground probability move."""
 REPORTED_STEPS = 10
 """A timestep's PSNR is the mean over so many last steps."""
 
@@ -43,22 +41,25 @@ class Tracker:
     """Follows the particles of a reconstructed first timestep through later ones, one frame at a time.
 
     Its state is the poses of the last two timesteps and nothing else, so that a run can be resumed from what it stored.
+    When something enters, a new tracker of one more generation takes its place.
     """
 
-    def __init__(self, gaussians: Gaussians, objective: Objective, config: FollowConfig, *, seed: int) -> None:
-        """Remember the first timestep.
+    def __init__(self, generations: Generations, objective: Objective, config: FollowConfig, *, seed: int) -> None:
+        """Remember the first timestep, and what entered later.
 
         Args:
-            gaussians: The first timestep, foreground first, as ``reconstruct`` returns it; in the working frame, whose
-                unit is the scene radius.
+            generations: The first timestep, foreground first, as ``reconstruct`` returns it, and later births; in the
+                working frame, whose unit is the scene radius.
             objective: Image loss, with the color corrections of the first timestep; in the working frame.
             config: Stages, priors; lengths in the working frame.
             seed: Decides clusters and the order of views.
         """
+        gaussians = generations.all.select(generations.order)
         count, device = len(gaussians), objective.device
+        self._generations = generations
         self._objective, self._config, self._seed = objective, config, seed
         self._particles = Particles.upload(gaussians, device)
-        self._moving = int((gaussians.foreground >= FOREGROUND).sum())
+        self._moving = generations.moving
         self._foreground = self._particles.rows(0, self._moving)
         self._active = self._foreground if config.freeze_background else self._particles
         self._drawn = self._particles
@@ -68,9 +69,10 @@ class Tracker:
         self._gradients = self._active.zeros_like()
         self._last: Poses = (gaussians.means, gaussians.rotations_wxyz)
         self._before: Poses | None = None
+        self._newborn = True
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
         self._rest = self._make_rest(config.priors)
-        self._priors = _foreground_priors(gaussians, config.priors)
+        self._priors = _foreground_priors(generations.parts[0], config.priors)
         self._background_rest = None
         if not config.freeze_background and self._moving < count:
             background = self._particles.rows(self._moving, count)
@@ -82,32 +84,50 @@ class Tracker:
         self._free = self._iteration(lambda: self._adam.step(self._gradients.named()))
         self._clusters = None
         if config.rigid.clusters and self._moving:
-            means = gaussians.means[: self._moving]
-            self._clusters = clusters = Clusters(means, config.rigid, device=device, seed=seed)
+            parts = [gaussians.means[rows] for rows in generations.slices()]
+            self._clusters = clusters = Clusters(parts, config.rigid, device=device, seed=seed)
             self._rigid = self._iteration(lambda: clusters.step(self._foreground, self._gradients))
 
     def _iteration(self, update: Callable[[], None]) -> Iteration:
         return Iteration(self._objective, self._drawn, self._gradients, update, beside=self._accumulate_priors)
 
     def _make_rest(self, config: PriorConfig) -> Rest | None:
-        count = min(config.neighbors, self._moving - 1)
+        parts = self._generations.slices()
+        count = min([config.neighbors, *(rows.stop - rows.start - 1 for rows in parts)]) if parts else 0
         if count < 1:
             return None
         foreground = self._foreground
-        neighbors, distances = nearest_neighbors(foreground.means, count)
-        sigma = config.sigma_m or config.sigma_neighbors * float(np.median(distances.numpy()[:, -1]))
+        neighbors, distances = neighbors_within(foreground.means, parts, count)
+        sigma = config.sigma_m or config.sigma_neighbors * float(np.median(distances[:, -1]))
         unit = config.length_unit_m or 1.0
         return Rest.build(foreground.means, foreground.rotations, neighbors, weight_sigma=sigma, length_unit=unit)
 
     @property
-    def active_count(self) -> int:
-        """How many particles move; those after them stay as they are."""
-        return len(self._active)
+    def active(self) -> np.ndarray:
+        """Whether each particle moves, shape [n], bool; the others stay as they are."""
+        moves = np.zeros(len(self._particles), bool)
+        moves[self._generations.order[: len(self._active)]] = True
+        return moves
+
+    @property
+    def foreground(self) -> Particles:
+        """The particles of moving objects, where they were tracked to."""
+        return self._foreground
 
     def restore(self, last: Poses, before: Poses | None) -> None:
-        """Go on from the poses of the last stored timestep and the one before it, None after the first."""
-        self._last, self._before = last, before
-        self._upload(last)
+        """Go on from the poses of the last stored timestep and the one before it, None after the first.
+
+        Rows that ``before`` lacks were born at the last timestep: their velocity is not known yet.
+        """
+        order = self._generations.order
+        self._last = last[0][order], last[1][order]
+        self._newborn = before is None or len(before[0]) < len(last[0])
+        if before is None:
+            self._before = None
+        else:
+            held = [np.concatenate([earlier, now[len(earlier) :]]) for earlier, now in zip(before, last, strict=True)]
+            self._before = held[0][order], held[1][order]
+        self._upload(self._last)
 
     def step(self, frame: Frame, progress: Progress | None = None) -> tuple[Poses, float]:
         """Track one more timestep.
@@ -117,7 +137,7 @@ class Tracker:
             progress: Called now and then.
 
         Returns:
-            The poses of all particles, and the mean PSNR [dB] of the last training views.
+            The poses of all particles in the order of storage, and the mean PSNR [dB] of the last training views.
         """
         self._objective.load(frame)
         if self._rest is not None and self._config.priors.reference == "previous":
@@ -135,8 +155,9 @@ class Tracker:
             share = self._config.priors.tracked_rotation
             fit_local_rotations(means, rotations, self._rest, rotations, tracked_share=share)
         poses = self._download()
-        self._before, self._last = self._last, poses
-        return poses, psnr
+        self._before, self._last, self._newborn = self._last, poses, False
+        stored = np.argsort(self._generations.order)
+        return (poses[0][stored], poses[1][stored]), psnr
 
     def _predicted(self) -> Poses:
         prediction = self._config.prediction
@@ -159,7 +180,7 @@ class Tracker:
         config, objective = self._config, self._objective
         rigid_steps = 0
         if self._clusters is not None:
-            rigid_steps = config.rigid.steps if self._before is not None else config.rigid.first_steps
+            rigid_steps = config.rigid.first_steps if self._newborn else config.rigid.steps
             self._clusters.begin(self._foreground.means.numpy(), rigid_steps)
         step_count = rigid_steps + config.free.steps
         views = ViewOrder(len(objective.cameras), objective.views_per_step, self._seed, timestep)

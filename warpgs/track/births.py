@@ -1,0 +1,164 @@
+"""What enters after the first timestep: foreground that no particle explains, seen alike by several cameras.
+
+A pixel is unexplained where its mask says foreground and the foreground particles cover less than half of it. Rims of
+a pixel or two, which ragged masks and slight errors of tracking leave around everything, are no news: the masks of
+unexplained pixels are opened. What is left must agree in space: new particles start on the part of the masks' visual
+hull in which most views see unexplained pixels. A body that hides another takes nothing away from it: there the masks
+say foreground, and the view has no voice.
+
+What borders of pictures cut is waited for, but not for long; and once is never enough.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import asdict, replace
+
+import numpy as np
+import warp as wp
+from scipy.ndimage import binary_opening
+
+from warpgs.math.order import morton_codes
+from warpgs.math.pinhole import upload_views
+from warpgs.optimize.adam import Adam
+from warpgs.particles import Particles, logit
+from warpgs.reconstruct.config import ReconstructConfig
+from warpgs.reconstruct.hull import HullClaims, HullVotes, visual_hull
+from warpgs.reconstruct.iteration import Iteration
+from warpgs.reconstruct.objective import NEAR_RADII, Objective, scene_radius
+from warpgs.reconstruct.order import ViewOrder
+from warpgs.reconstruct.seed import SeedConfig, seed_from_cloud
+from warpgs.reconstruct.views import Rig, Views, fitted_size, resample
+from warpgs.render.batch import RasterizerBatch
+from warpgs.track.config import BirthConfig
+from warpgs.types import Frame, Gaussians, PointCloud
+
+PIXELS = 320
+"""Pictures are compared at this many pixels along the longer side at most: enough for the shape of a body."""
+
+
+class Newcomers:
+    """Looks for what no particle explains; keeps its buffers while sizes stay the same."""
+
+    def __init__(self, config: BirthConfig, seed: SeedConfig, device: wp.Device, executor: Executor | None) -> None:
+        self._config, self._seed, self._device, self._executor = config, seed, device, executor
+        self._batch: RasterizerBatch | None = None
+        self._key: tuple[int, ...] = ()
+        self.waited = 0
+        """Timesteps in which something was found and waited for, up to now; with what is tracked, all the state."""
+
+    def after(self, foreground: Particles, frame: Frame) -> PointCloud | None:
+        """What is to be born at a timestep: something new, seen before and either whole or waited for long enough.
+
+        Args:
+            foreground: The moving particles where they were tracked to.
+            frame: The pictures that they were tracked in.
+
+        Returns:
+            Points on its surface in the frame of ``foreground``, with colors; None where there is none.
+        """
+        if frame.masks is None or not self._config.enabled:
+            return None
+        width, height = fitted_size(frame, PIXELS)
+        masks = np.stack([resample(mask, width, height) for mask in frame.masks])
+        news = self._unexplained(masks, self._coverage(foreground, frame, width, height))
+        counts = news.sum(axis=(1, 2)) >= self._config.pixel_share * width * height
+        cloud = None
+        least = min(self._config.views, max(len(masks) - 1, 2))
+        if counts.sum() >= least:
+            cloud = self._surface(frame, masks, news, least)
+        if cloud is None:
+            self.waited = 0
+            return None
+        whole = _touches_border(news[counts]).mean() <= 0.5
+        if self.waited < (1 if whole else self._config.patience):
+            self.waited += 1
+            return None
+        self.waited = 0
+        return cloud
+
+    def _unexplained(self, masks: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+        """Where masks show foreground that particles do not, rims apart, shape [c, height, width], bool."""
+        reach = max(1, round(self._config.rim * max(masks.shape[1:])))
+        return binary_opening((masks >= 0.5) & (coverage < 0.5), np.ones((1, 2 * reach + 1, 2 * reach + 1), bool))
+
+    def _surface(self, frame: Frame, masks: np.ndarray, news: np.ndarray, least: int) -> PointCloud | None:
+        """Points on the surface of what so many cameras agree on; None where they do not."""
+        config, seed = self._config, self._seed
+        rig = Rig.of(frame.cameras)
+        views = Views.of(frame, rig, masks.shape[2], masks.shape[1])
+        votes = HullVotes(seed.hull_dissent, least / len(views), seed.hull_extent)
+        claims = HullClaims(news.astype(np.float32), least, config.view_share, config.cells)
+        voxel_px = seed.hull_pixel_share * max(masks.shape[1:])
+        points, colors = visual_hull(
+            views, masks, votes, voxel_px, seed.hull_point_limit, self._device, claims=claims
+        )  # fmt: skip
+        return PointCloud(rig.to_world(points), colors, np.ones(len(points), bool)) if len(points) else None
+
+    def _coverage(self, foreground: Particles, frame: Frame, width: int, height: int) -> np.ndarray:
+        """Share of each pixel that moving particles cover, were nothing else there, shape [c, height, width]."""
+        if not len(foreground):
+            return np.zeros((len(frame.cameras), height, width))
+        key = len(frame.cameras), len(foreground), width, height
+        if self._batch is None or self._key != key:
+            self._batch, self._key = RasterizerBatch(*key, device=self._device, executor=self._executor), key
+        cameras = [camera.resized(width, height) for camera in frame.cameras]
+        near = NEAR_RADII * scene_radius(frame.cameras)
+        self._batch.render(foreground, upload_views(cameras, near, self._device))
+        return 1.0 - self._batch.transmittance.numpy()
+
+
+def _touches_border(masks: np.ndarray) -> np.ndarray:
+    """Whether anything marked lies at the border of each picture, shape [c], bool."""
+    ends = [0, -1]
+    return masks[:, ends].any(axis=(1, 2)) | masks[:, :, ends].any(axis=(1, 2))
+
+
+def fit_newcomers(
+    cloud: PointCloud,
+    surroundings: Gaussians,
+    frame: Frame,
+    objective: Objective,
+    config: ReconstructConfig,
+    *,
+    steps: int,
+    seed: int,
+) -> Gaussians:
+    """Particles for what is new, fitted to the pictures while everything else stands still.
+
+    Args:
+        cloud: Where they start, from ``Newcomers.after``.
+        surroundings: All other particles at this timestep.
+        frame: The pictures of this timestep.
+        objective: Image loss, with the color corrections of the first timestep; nothing is loaded yet.
+        config: Of the first timestep: how particles start, rates, the opacity below which one is left out.
+        steps: Optimization steps.
+        seed: Decides the order of views.
+    """
+    device = objective.device
+    born = seed_from_cloud(cloud, frame, config.seed, device=device)
+    born = born.select(np.argsort(morton_codes(born.means), kind="stable"))
+    if surroundings.harmonics is not None:
+        born = replace(born, harmonics=np.zeros((len(born), *surroundings.harmonics.shape[1:]), np.float32))
+    objective.load(frame)
+    if device.is_cpu:
+        objective.hold(Particles.upload(surroundings, device))
+        particles = drawn = Particles.upload(born, device)
+    else:
+        drawn = Particles.upload(Gaussians.join([born, surroundings]), device)
+        particles = drawn.rows(0, len(born))
+    gradients = particles.zeros_like()
+    # that they are foreground is known: what else they are is what the pictures say
+    rates = {
+        name: rate for name, rate in asdict(config.rates).items() if name not in ("corrections", "foreground_logits")
+    }
+    parameters = {name: array for name, array in particles.named().items() if name in rates}
+    adam = Adam(parameters, {name: rates[name] for name in parameters})
+    adam.decay(max(steps, 1), {"means": config.final_means_rate})
+    iteration = Iteration(objective, drawn, gradients, lambda: adam.step(gradients.named()))
+    views = ViewOrder(len(objective.cameras), objective.views_per_step, seed, frame.timestep)
+    iteration.begin([views.take() for _ in range(steps)])
+    for _ in range(steps):
+        iteration.run()
+    fitted = particles.download()
+    return fitted.select(fitted.opacity_logits >= logit(np.array(config.densify.final_prune_opacity)))
