@@ -167,8 +167,7 @@ for (; first < end; first += 8) {
         return transposed(rows);
     };
     const Rows record = columns(records.data, STRIDE, 0, 8);
-    const Bits8 there = (Bits8){0, 1, 2, 3, 4, 5, 6, 7} < (Bits8)count;
-    const Bits8 drawn = (record.r[6] >= (Real)0) & there;
+    const Bits8 drawn = record.r[6] >= (Real)0;
     if (!__builtin_reduce_or(drawn)) continue;
     Real8 g[ADJ_STRIDE];
     for (int c = 0; c < ADJ_STRIDE; c += 8) {
