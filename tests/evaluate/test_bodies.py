@@ -16,7 +16,8 @@ def moved(points: np.ndarray, t: int = 5) -> np.ndarray:
 
 def poses_of(truth: np.ndarray, carried: np.ndarray):
     t, m, _ = truth.shape
-    return body_poses(SpaceTracks(truth, carried, np.zeros((t, m)), np.ones(m, bool)), make_truth(truth))["body"]
+    space = SpaceTracks(truth, carried, np.zeros((t, m)), np.ones(m, bool), np.arange(m))
+    return body_poses(space, make_truth(truth))["body"]
 
 
 def test_fit_rotations_recover_rigid_motion():

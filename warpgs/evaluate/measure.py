@@ -10,6 +10,7 @@ import numpy as np
 from warpgs.checks import refuse
 from warpgs.evaluate.bodies import body_poses
 from warpgs.evaluate.pictures import compare_pictures
+from warpgs.evaluate.reliability import Reliability, reliability
 from warpgs.evaluate.report import BodyReport, Figures, Report
 from warpgs.evaluate.scores import (
     SURVIVAL_M,
@@ -20,7 +21,7 @@ from warpgs.evaluate.scores import (
     score,
     score_over_time,
 )
-from warpgs.evaluate.trajectories import PictureTracks, follow_in_picture, follow_in_space
+from warpgs.evaluate.trajectories import PictureTracks, SpaceTracks, follow_in_picture, follow_in_space
 from warpgs.run.directory import pose_name
 from warpgs.types import GroundTruth, Scene, Split, Tracks
 
@@ -64,7 +65,8 @@ def evaluate(
     split: Split = "test" if scene.cameras("test", tracks.timesteps[0]) else "train"
     truth = scene.ground_truth()
     followed = _follow_in_pictures(tracks, scene, truth) if split == "test" and truth is not None else ()
-    space, plane, bodies = _track_figures(tracks, truth, followed)
+    in_space = None if truth is None else follow_in_space(tracks, truth)
+    space, plane, bodies = _track_figures(in_space, truth, followed)
     return Report(
         scene=scene.name,
         timesteps=tracks.timesteps,
@@ -76,6 +78,7 @@ def evaluate(
         in_space=space,
         in_pictures=plane,
         body_reports=bodies,
+        reliability=None if in_space is None else _reliability(tracks, in_space),
         picture_tracks=followed,
         body_of_track=() if truth is None else tuple(truth.body_names[i] for i in truth.body_index),
         seconds=tuple(run.read_pose(t).metrics.get("seconds", float("nan")) for t in tracks.timesteps),
@@ -96,12 +99,11 @@ def _follow_in_pictures(tracks: Tracks, scene: Scene, truth: GroundTruth) -> tup
 
 
 def _track_figures(
-    tracks: Tracks, truth: GroundTruth | None, followed: tuple[PictureTracks, ...]
+    in_space: SpaceTracks | None, truth: GroundTruth | None, followed: tuple[PictureTracks, ...]
 ) -> tuple[Figures | None, Figures | None, dict[str, BodyReport]]:
     """In space, in pictures, and of each body."""
-    if truth is None:
+    if in_space is None or truth is None:
         return None, None, {}
-    in_space = follow_in_space(tracks, truth)
     space, plane = in_space.errors(), [each.errors() for each in followed]
     bodies = {}
     for name, pose in body_poses(in_space, truth).items():
@@ -112,6 +114,14 @@ def _track_figures(
             pose=pose,
         )
     return _in_space(space), _in_pictures(plane) if plane else None, bodies
+
+
+def _reliability(tracks: Tracks, in_space: SpaceTracks) -> Reliability | None:
+    """None where the run does not say how far it can be trusted, or has one instant only."""
+    if tracks.confidence is None or tracks.tolerance is None or len(tracks) < 2:
+        return None
+    confidence = tracks.confidence[1:, in_space.particle]
+    return reliability(confidence, in_space.errors().distance, tracks.tolerance)
 
 
 def _in_space(errors: TrackErrors) -> Figures:

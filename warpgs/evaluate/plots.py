@@ -11,7 +11,7 @@ from warpgs.evaluate.trajectories import PictureTracks
 from warpgs.query.geometry import project
 from warpgs.query.visibility import visible
 from warpgs.types import Camera, Scene, Split, Tracks
-from warpgs.view import Panel, distinct_colors, draw_paths, plot_over_time, save_picture
+from warpgs.view import Panel, distinct_colors, draw_paths, plot_over_time, plot_reliability, save_picture
 
 MOST_CAMERAS = 4
 MOST_TRACKS = 80
@@ -23,7 +23,8 @@ TRUTH_COLOR = (255, 255, 255)
 
 
 def save_plots(report: Report, tracks: Tracks, scene: Scene, folder: Path) -> list[Path]:
-    """Draw ``tracks.png`` and ``pictures.png`` (figures over time), and ``tracks_<camera>.png`` for some cameras.
+    """Draw ``tracks.png`` and ``pictures.png`` (figures over time), ``confidence.png`` (is it right as often as it says)
+    and ``tracks_<camera>.png`` for some cameras.
 
     Tracks are colored by body, their true paths white. Without ground truth, paths of foreground particles are drawn.
 
@@ -42,6 +43,11 @@ def save_plots(report: Report, tracks: Tracks, scene: Scene, folder: Path) -> li
     if report.in_space is not None:
         written.append(folder / "tracks.png")
         plot_over_time(written[-1], report.timesteps, _track_panels(report), f"{report.scene}: errors of the tracks")
+    if report.reliability is not None:
+        trust = report.reliability
+        written.append(folder / "confidence.png")
+        title = f"{report.scene}: right within {100.0 * trust.tolerance_m:.3g} cm"
+        plot_reliability(written[-1], trust.expected, trust.observed, trust.shares, title)
     split: Split = "test" if report.held_out else "train"
     frame = scene.frame(report.timesteps[-1], split)
     followed = {each.camera.name: each for each in report.picture_tracks}

@@ -12,6 +12,7 @@ import numpy as np
 
 from warpgs.evaluate.bodies import BodyPose
 from warpgs.evaluate.pictures import PictureScore
+from warpgs.evaluate.reliability import EDGES, Reliability
 from warpgs.evaluate.scores import TrackScore
 from warpgs.evaluate.trajectories import PictureTracks
 
@@ -65,6 +66,9 @@ class Report:
     """Tracks in held-out pictures [px of 256]; None where ground truth or visibility is unknown."""
     body_reports: dict[str, BodyReport]
     """The same for each body."""
+    reliability: Reliability | None
+    """Whether tracks in space can be trusted as far as the run says; None without ground truth, or where it says
+    nothing."""
     picture_tracks: tuple[PictureTracks, ...]
     """What ``in_pictures`` was measured on, one entry per held-out camera; not part of the JSON."""
     body_of_track: tuple[str, ...]
@@ -164,6 +168,7 @@ class Report:
             "tracks_2d": _score_json(self.plane, "px256"),
             "bodies": {name: _body_json(body) for name, body in self.body_reports.items()},
             "worst_body": self.worst_body,
+            "confidence": None if self.reliability is None else asdict(self.reliability) | {"edges": EDGES},
             "per_timestep": [self._timestep_json(index) for index in range(len(self.timesteps))],
             "seconds_first": self.seconds_first,
             "seconds_per_timestep": self.seconds_per_timestep,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
+from warpgs.evaluate.reliability import EDGES, SURE_FROM, Reliability
 from warpgs.evaluate.report import Report, at
 from warpgs.evaluate.scores import TrackScore
 
@@ -15,7 +17,7 @@ NOT_MEASURED = "not measured"
 
 def table(report: Report, *, per_timestep: bool = False) -> str:
     """The figures of a report, one a line; then a line for each body, and for each instant where asked for."""
-    rows = [*_picture_rows(report), *_track_rows(report), *_cost_rows(report)]
+    rows = [*_picture_rows(report), *_track_rows(report), *_trust_rows(report), *_cost_rows(report)]
     width = max(len(label) for label, _ in rows)
     lines = [f"{report.scene}, timesteps {report.timesteps[0]} to {report.timesteps[-1]}"]
     if not report.held_out:
@@ -23,6 +25,8 @@ def table(report: Report, *, per_timestep: bool = False) -> str:
     lines += [f"  {label:<{width}}  {figure}" for label, figure in rows]
     if len(report.body_reports) > 1:
         lines += ["", *_body_lines(report)]
+    if report.reliability is not None:
+        lines += ["", *_reliability_lines(report.reliability)]
     if per_timestep:
         lines += ["", *_timestep_lines(report)]
     return "\n".join(lines)
@@ -66,6 +70,29 @@ def _track_rows(report: Report) -> Rows:
         rows.append(("average Jaccard (TAP-Vid)", _text(100.0 * report.plane.jaccard, "%", 1)))
         rows.append(("occlusion accuracy", _text(100.0 * report.plane.occlusion_accuracy, "%", 1)))
     return rows
+
+
+def _trust_rows(report: Report) -> Rows:
+    trust = report.reliability
+    if trust is None:
+        return []
+    sure = f"{_text(100.0 * trust.sure_right, '%', 1)} right, of {_text(100.0 * trust.sure, '%', 1)} of all"
+    lost = f"{_text(100.0 * trust.called_lost, '%', 1)}, {_text(100.0 * trust.lost, '%', 1)} are"
+    return [
+        (f"called {100.0 * SURE_FROM:.0f} % sure", sure),
+        (f"called lost (beyond {100.0 * trust.tolerance_m:.3g} cm)", lost),
+        ("calibration error", _text(100.0 * trust.error, "%", 1)),
+    ]
+
+
+def _reliability_lines(trust: Reliability) -> list[str]:
+    """One line for each bin of confidence: how sure the run is, and how often it is right."""
+    head = ["confidence", "of all %", "expected %", "observed %"]
+    lines = []
+    for i, bounds in enumerate(pairwise(EDGES)):
+        figures = (trust.shares[i], trust.expected[i], trust.observed[i])
+        lines.append(["{:g} to {:g}".format(*bounds), *(_text(100.0 * figure, "", 1) for figure in figures)])
+    return _columns(head, lines)
 
 
 def _cost_rows(report: Report) -> Rows:

@@ -33,6 +33,8 @@ class SpaceTracks:
     """Angle between the true rotation since the first instant and the particle's [deg], shape [t, m]."""
     assigned: np.ndarray
     """True where the query lies within 3 sigma of a particle, shape [m], bool."""
+    particle: np.ndarray
+    """The particle that carries each, shape [m]."""
 
     def errors(self) -> TrackErrors:
         """Distances [m] and rotation errors [deg]."""
@@ -83,7 +85,7 @@ def follow_in_space(tracks: Tracks, truth: GroundTruth) -> SpaceTracks:
         _since_first(tracks.rotations_wxyz[:, index].astype(np.float64)),
         _since_first(truth.rotations_wxyz[instants].astype(np.float64)),
     )
-    return SpaceTracks(points, carry(tracks, index, points[0]), rotation_deg, assigned)
+    return SpaceTracks(points, carry(tracks, index, points[0]), rotation_deg, assigned, index)
 
 
 def follow_in_picture(tracks: Tracks, camera: Camera, truth: GroundTruth, truth_visible: np.ndarray) -> PictureTracks:

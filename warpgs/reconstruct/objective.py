@@ -6,7 +6,7 @@ number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -105,7 +105,7 @@ class Objective:
         weights = self._weights / self.views_per_step
         weights[3:] *= frame.masks is not None
         self._device_weights.assign(weights)
-        planes = self._map(lambda i: planes_of(frame, i, cameras[i], len(self.channels)), range(len(cameras)))
+        planes = self.map(lambda i: planes_of(frame, i, cameras[i], len(self.channels)), range(len(cameras)))
         for size, pictures in self._pictures.items():
             pictures.load([plane for plane in planes if plane.shape[1:] == size])
 
@@ -305,6 +305,20 @@ class Objective:
             self.log_gains, self.offsets, view, area=area,
         )  # fmt: skip
 
+    def draw(self, rasterizer: Rasterizer, particles: Particles, view: int) -> None:
+        """Render ``particles`` among those held, as a view sees them, with buffers of the caller's own."""
+        rasterizer.render(particles, self.views, self.view_index(view), backdrop=self._backdrop(view))
+
+    def view_index(self, view: int) -> wp.array:
+        """The number of a view on the device, shape [1]."""
+        return self._view_indices[view : view + 1]
+
+    def comparison(self, view: int) -> list[wp.array]:
+        """What a rendered view is compared with, on the device: pictures of its size, its row among them, log gains and
+        offsets, its row among those."""
+        pictures, picture = self._pictures[_size(self.cameras[view])], self._picture_indices[view : view + 1]
+        return [pictures.channels, picture, self.log_gains, self.offsets, self.view_index(view)]
+
     def psnr(self) -> float:
         """Mean PSNR [dB] of the views of the last step; reads back from the device."""
         if self._held is not None:  # the step saw only the surroundings of what moves
@@ -366,7 +380,8 @@ class Objective:
         for worker in self._workers.values():
             worker.forget()
 
-    def _map(self, function, items) -> list:
+    def map(self, function: Callable, items: Iterable) -> list:
+        """Call ``function`` for each item, on the threads of the CPU."""
         if self._executor is None:
             return [function(item) for item in items]
         return list(self._executor.map(function, items))

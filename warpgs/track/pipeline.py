@@ -20,12 +20,14 @@ from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
 from warpgs.run import Run
 from warpgs.track.births import Newcomers, fit_newcomers
+from warpgs.track.confidence import TOLERANCE_RADII, confidence
 from warpgs.track.config import FollowConfig, TrackConfig
+from warpgs.track.evidence import Evidence
 from warpgs.track.generations import Generations
 from warpgs.track.predict import Poses
 from warpgs.track.tracker import Tracker
 from warpgs.track.working import WorkingFrame
-from warpgs.types import Frame, Gaussians, PointCloud, Scene
+from warpgs.types import Frame, Gaussians, Judgment, PointCloud, Scene
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,10 @@ class TimestepState:
     """The scene's index of the instant."""
     gaussians: Gaussians
     """All particles at this instant."""
+    judgment: Judgment
+    """How far they can be trusted."""
+    evidence: Evidence
+    """What that rests on: of the foreground of the first timestep, then of what entered later."""
     psnr: float
     """Mean PSNR over training views in the last steps [dB]."""
     seconds: float
@@ -95,13 +101,14 @@ def track(
             psnr, born = follower.step(frame, progress)
             if run is not None and born is not None:
                 run.write_births(frame.timestep, born)
+        judgment, evidence = follower.judge(frame)
         seconds = time.perf_counter() - begin
         gaussians = follower.gaussians
         if run is not None:
             poses = gaussians.means, gaussians.rotations_wxyz
             metrics = {"psnr": psnr, "seconds": seconds}
-            run.write_pose(frame.timestep, *poses, metrics=metrics, extra=follower.extra)
-        yield TimestepState(frame.timestep, gaussians, psnr, seconds)
+            run.write_pose(frame.timestep, *poses, metrics=metrics, judgment=judgment, extra=follower.extra)
+        yield TimestepState(frame.timestep, gaussians, judgment, evidence, psnr, seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +244,16 @@ class _Follower:
         last = np.concatenate([self._poses[0], born.means]), np.concatenate([self._poses[1], born.rotations_wxyz])
         self.restore(last, before)
         return psnr, born
+
+    def judge(self, frame: Frame) -> tuple[Judgment, Evidence]:
+        """How far the poses at this timestep can be trusted, in the order of storage, and what that rests on."""
+        evidence = self._tracker.evidence(frame)
+        judged = self._generations.order[: len(evidence.visibility)]
+        shares = {"confidence": confidence(evidence), "visibility": evidence.visibility}
+        stored = {name: np.ones(len(self._poses[0]), np.float32) for name in shares}
+        for name, of_moving in shares.items():
+            stored[name][judged] = of_moving
+        return Judgment(**stored, tolerance=TOLERANCE_RADII * self._engine.working.unit_m), evidence
 
 
 def _wanted(scene: Scene, run: Run | None, timesteps: range | None) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.order import ViewOrder
 from warpgs.track.config import FollowConfig, PriorConfig
+from warpgs.track.evidence import Evidence, Witness, evidence
 from warpgs.track.generations import Generations, neighbors_within
 from warpgs.track.predict import Poses, predict_linear, predict_rigid
 from warpgs.track.rigid import Clusters
@@ -70,6 +71,7 @@ class Tracker:
         self._last: Poses = (gaussians.means, gaussians.rotations_wxyz)
         self._before: Poses | None = None
         self._newborn = True
+        self._witness, self._shown = Witness(objective), -1
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
         self._rest = self._make_rest(config.priors)
         self._priors = _foreground_priors(generations.parts[0], config.priors)
@@ -139,7 +141,7 @@ class Tracker:
         Returns:
             The poses of all particles in the order of storage, and the mean PSNR [dB] of the last training views.
         """
-        self._objective.load(frame)
+        self._show(frame)
         if self._rest is not None and self._config.priors.reference == "previous":
             self._upload(self._last)
             self._rest.set_reference(self._foreground.means, self._foreground.rotations)
@@ -158,6 +160,20 @@ class Tracker:
         self._before, self._last, self._newborn = self._last, poses, False
         stored = np.argsort(self._generations.order)
         return (poses[0][stored], poses[1][stored]), psnr
+
+    def evidence(self, frame: Frame) -> Evidence:
+        """What speaks for and against the particles that move, in their order in memory, at the poses it goes on from.
+
+        Args:
+            frame: Of their timestep.
+        """
+        if self._shown != frame.timestep:
+            self._show(frame)
+        return evidence(self._witness.look(self._drawn, self._moving), self._foreground, self._rest)
+
+    def _show(self, frame: Frame) -> None:
+        self._objective.load(frame)
+        self._shown = frame.timestep
 
     def _predicted(self) -> Poses:
         prediction = self._config.prediction

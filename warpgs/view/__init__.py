@@ -3,7 +3,7 @@
 from warpgs.view.overlay import distinct_colors, draw_paths
 from warpgs.view.paths import foreground_center, look_at, orbit
 from warpgs.view.pictures import Channel, check_output, render_views, save_picture, save_views, strip
-from warpgs.view.plots import Panel, plot_cameras, plot_over_time
+from warpgs.view.plots import Panel, plot_cameras, plot_over_time, plot_reliability
 
 __all__ = [
     "Channel",
@@ -16,6 +16,7 @@ __all__ = [
     "orbit",
     "plot_cameras",
     "plot_over_time",
+    "plot_reliability",
     "render_views",
     "save_picture",
     "save_views",

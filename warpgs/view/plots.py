@@ -68,6 +68,32 @@ def plot_over_time(path: Path, timesteps: Sequence[int], panels: Sequence[Panel]
         figure.savefig(temporary, dpi=100)
 
 
+def plot_reliability(
+    path: Path, expected: Sequence[float], observed: Sequence[float], shares: Sequence[float], title: str
+) -> None:
+    """Write a PNG of what was observed against what was expected, 0..1; the area of a dot is its share of all.
+
+    Args:
+        path: Where to write.
+        expected: Of each bin; NaN leaves it out.
+        observed: The same.
+        shares: Of all in each bin, 0..1.
+        title: Above the plot.
+    """
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.add_subplot(1, 1, 1)
+    axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.grid(alpha=0.3)
+    axes.plot([0, 1], [0, 1], color="0.5", linewidth=1.0, label="as it should be")
+    axes.plot(expected, observed, color=TRAIN_COLOR, linewidth=1.0)
+    axes.scatter(expected, observed, s=20.0 + 600.0 * np.asarray(shares), color=TRAIN_COLOR, alpha=0.6, clip_on=False)
+    axes.legend(loc="upper left")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
 def _draw_cameras(axes: Axes, cameras: Sequence[Camera], plane: tuple[int, int], color: str, label: str) -> None:
     if not cameras:
         return

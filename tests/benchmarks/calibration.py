@@ -1,0 +1,166 @@
+"""How sure is sure: fits the model of confidence on some scenes, and checks it on others. Nothing is asserted.
+
+    python -m tests.benchmarks.calibration --folder samples
+
+Every recording is tracked twice or more: with the preset, and with too few steps, so that there is enough that goes
+wrong. What was tracked is kept in the folder and not tracked again. Prints the lines to paste into
+warpgs/track/confidence.py, and how well those that stand there now do.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import tyro
+import warp as wp
+from scipy.optimize import minimize
+
+from scenes import open_scene
+from tests.benchmarks.accuracy import file_stem, parse_setting
+from warpgs.evaluate.reliability import Reliability, reliability
+from warpgs.evaluate.trajectories import follow_in_space
+from warpgs.files import whole_file
+from warpgs.run import Run
+from warpgs.track import track
+from warpgs.track.confidence import RANGES, TOLERANCE_RADII, confidence, features
+from warpgs.track.evidence import Evidence
+
+PRESET = "fast"
+HASTY = "fast:follow.free.steps=30,follow.rigid.steps=30,follow.rigid.first_steps=90"
+BLIND = "fast:follow.free.steps=12,follow.rigid.steps=15,follow.rigid.first_steps=60"
+FIT = (
+    ("tumble", PRESET), ("tumble", HASTY), ("tumble", BLIND), ("plain", PRESET), ("plain", HASTY), ("plain", BLIND),
+    ("thin", PRESET), ("thin", BLIND), ("cloth", PRESET), ("cloth", BLIND), ("hidden", PRESET),
+    ("tumble+four", PRESET), ("tumble+four", BLIND),
+)  # fmt: skip
+"""Recordings and settings that the coefficients are fitted on."""
+VERIFY = (
+    ("arm", PRESET), ("arm", BLIND), ("enter", PRESET), ("cloth+take2", PRESET), ("cloth+take2", BLIND),
+    ("tumble+take2+ragged_masks", PRESET), ("tumble+take2+ragged_masks", BLIND), ("hidden+take2", PRESET),
+    ("plain+take2", PRESET), ("plain+take2", HASTY), ("plain+take2", BLIND),
+)  # fmt: skip
+"""Others, to check them on."""
+RIDGE = 3e-4
+"""Weight of the squared coefficients of standardized features."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Fit the model of confidence, and check it on recordings that took no part."""
+
+    folder: Path
+    """Keeps what was tracked: one file per recording and setting."""
+    fit: tuple[str, ...] = ()
+    """Scenes instead of those above, with the preset."""
+    verify: tuple[str, ...] = ()
+    """The same."""
+    timesteps: int = 12
+    """How many of each recording, from the first; twice as many of the scene hidden, where all happens late."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """All (instant, track) of one recording after the first instant."""
+
+    evidence: Evidence
+    """Of the particles that carry the tracks, shape [s] each."""
+    error: np.ndarray
+    """Distance from the truth [scene radii], shape [s]."""
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the track is where it should be, shape [s], bool."""
+        return self.error <= TOLERANCE_RADII
+
+
+def main(calibration: Calibration) -> None:
+    """Collect what is missing, fit, check."""
+    wp.config.log_level = wp.LOG_ERROR
+    sets = []
+    for given, usual in ((calibration.fit, FIT), (calibration.verify, VERIFY)):
+        names = tuple((scene, PRESET) for scene in given) or usual
+        sets.append({f"{scene}, {setting}": collect(scene, setting, calibration) for scene, setting in names})
+    coefficients, intercept = fit(list(sets[0].values()))
+    print("COEFFICIENTS = {")
+    for name, value in zip(RANGES, coefficients, strict=True):
+        print(f'    "{name}": {value:.4g},')
+    print("}")
+    print(f"INTERCEPT = {intercept:.4g}\n")
+    for title, samples in zip(("fitted on", "checked on"), sets, strict=True):
+        print(f"{title}, with these and with those in warpgs/track/confidence.py")
+        for name, of_one in samples.items():
+            print(f"  {name}: {line(judge(of_one, coefficients, intercept))}")
+            print(f"  {'':>{len(name)}}  {line(reliability(confidence(of_one.evidence), of_one.error, TOLERANCE_RADII))}")
+
+
+def collect(scene_name: str, setting: str, calibration: Calibration) -> Samples:
+    """Track a recording, or read what was kept of it."""
+    count = calibration.timesteps * (2 if scene_name.startswith("hidden") else 1)
+    path = calibration.folder / f"{file_stem(scene_name, setting, count)}.npz"
+    if not path.exists():
+        print(f"{scene_name}, {setting}: tracking", file=sys.stderr, flush=True)
+        samples = follow(scene_name, setting, count)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            np.savez(temporary, error=samples.error, **vars(samples.evidence))
+    with np.load(path) as arrays:
+        return Samples(Evidence(**{field.name: arrays[field.name] for field in fields(Evidence)}), arrays["error"])
+
+
+def follow(scene_name: str, setting: str, count: int) -> Samples:
+    """Track, and compare with the truth. Tracks of particles that stand still are left out: they are not judged."""
+    config, scene = parse_setting(setting), open_scene(scene_name)
+    count = min(count, scene.timestep_count)
+    with tempfile.TemporaryDirectory() as folder:
+        with Run.create(Path(folder) / "run", scene, config, timesteps=range(count)) as run:
+            seen = [state.evidence for state in track(scene, config, run=run)]
+        tracks, truth = run.tracks(), scene.ground_truth()
+    followed = follow_in_space(tracks, truth)
+    judged = followed.particle < len(seen[0].visibility)
+    rows = followed.particle[judged]
+    over_time = {f.name: np.concatenate([getattr(each, f.name)[rows] for each in seen[1:]]) for f in fields(Evidence)}
+    radius = tracks.tolerance / TOLERANCE_RADII
+    return Samples(Evidence(**over_time), followed.errors().distance[:, judged].ravel() / radius)
+
+
+def fit(samples: Sequence[Samples]) -> tuple[np.ndarray, float]:
+    """Coefficients and intercept of the logistic model with the largest likelihood; every recording weighs the same."""
+    x = np.concatenate([features(each.evidence) for each in samples])
+    y = np.concatenate([each.right for each in samples]).astype(np.float64)
+    weight = np.concatenate([np.full(len(each.error), 1.0 / (len(each.error) * len(samples))) for each in samples])
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
+    z = (x - mean) / spread
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        slopes, logits = parameters[:-1], z @ parameters[:-1] + parameters[-1]
+        residual = weight * (0.5 + 0.5 * np.tanh(0.5 * logits) - y)
+        value = float((weight * (np.logaddexp(0.0, logits) - y * logits)).sum() + RIDGE * slopes @ slopes)
+        return value, np.append(z.T @ residual + 2.0 * RIDGE * slopes, residual.sum())
+
+    found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
+    coefficients = found[:-1] / spread
+    return coefficients, float(found[-1] - coefficients @ mean)
+
+
+def judge(samples: Samples, coefficients: np.ndarray, intercept: float) -> Reliability:
+    """How a model does on a recording."""
+    called = 0.5 + 0.5 * np.tanh(0.5 * (features(samples.evidence) @ coefficients + intercept))
+    return reliability(called, samples.error, TOLERANCE_RADII)
+
+
+def line(found: Reliability) -> str:
+    """One recording in one line; of 100."""
+    figures = {
+        "error": found.error, "sure": found.sure, "of them right": found.sure_right,
+        "called lost": found.called_lost, "lost": found.lost,
+    }  # fmt: skip
+    return ", ".join(f"{name} {100.0 * value:.1f}" for name, value in figures.items())
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Calibration))
