@@ -95,7 +95,9 @@ def main(calibration: Calibration) -> None:
         print(f"{title}, with these and with those in warpgs/track/confidence.py")
         for name, of_one in samples.items():
             print(f"  {name}: {line(judge(of_one, coefficients, intercept))}")
-            print(f"  {'':>{len(name)}}  {line(reliability(confidence(of_one.evidence), of_one.error, TOLERANCE_RADII))}")
+            print(
+                f"  {'':>{len(name)}}  {line(reliability(confidence(of_one.evidence), of_one.error, TOLERANCE_RADII))}"
+            )
 
 
 def collect(scene_name: str, setting: str, calibration: Calibration) -> Samples:

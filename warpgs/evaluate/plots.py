@@ -23,8 +23,8 @@ TRUTH_COLOR = (255, 255, 255)
 
 
 def save_plots(report: Report, tracks: Tracks, scene: Scene, folder: Path) -> list[Path]:
-    """Draw ``tracks.png`` and ``pictures.png`` (figures over time), ``confidence.png`` (is it right as often as it says)
-    and ``tracks_<camera>.png`` for some cameras.
+    """Draw ``tracks.png`` and ``pictures.png`` (figures over time), ``confidence.png`` (whether it is right as often as
+    it says) and ``tracks_<camera>.png`` for some cameras.
 
     Tracks are colored by body, their true paths white. Without ground truth, paths of foreground particles are drawn.
 

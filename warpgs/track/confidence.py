@@ -1,8 +1,8 @@
 """How sure a track is: the probability that a particle is within ``TOLERANCE_RADII`` of where its surface has gone.
 
 A logistic model of the evidence of one timestep, without memory: it needs no state, and a run that is resumed says the
-same. Its coefficients were fitted once, to tracks of synthetic scenes whose truth is known, see PROVENANCE; refit them
-with ``python -m tests.benchmarks.calibration``.
+same. Its coefficients were fitted once, to tracks of synthetic scenes whose truth is known; refit them with
+``python -m tests.benchmarks.calibration``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from warpgs.track.evidence import Evidence
 
 TOLERANCE_RADII = 0.0074
-"""The distance that confidence speaks of, in scene radii: 2 cm where cameras stand around a scene about 2 m across, whose
-scene radius is then 2.7 m."""
+"""The distance that confidence speaks of, in scene radii: 2 cm where the scene radius is 2.7 m, as where cameras stand
+around a scene about 2 m across."""
 RANGES = {
     "seen": (0.003, 0.4),
     "residual": (0.008, 0.4),
@@ -21,14 +21,14 @@ RANGES = {
     "strain": (0.0006, 0.05),
     "twist": (0.02, 1.0),
 }
-"""The model sees the logarithm of the evidence, held within these bounds. Above them little was fitted; strain and twist
-below are those of the better half of good tracks, among which they tell nothing."""
+"""The model sees the logarithm of the evidence, held within these bounds. Above them little was fitted; the lower ones
+of strain and twist are about the medians of good tracks, among which they tell nothing."""
 COEFFICIENTS = {"seen": 1.46, "residual": -2.646, "contrast": 3.033, "strain": -1.35, "twist": -1.473}
 INTERCEPT = -8.085
-PROVENANCE = """Fitted to 13 recordings of the synthetic scenes tumble, plain, thin, cloth, hidden and tumble+four, 20 cameras
-(four) of 320 x 180 pixels, 12 timesteps (hidden 24), 200 to 600 tracks each; preset fast, and fast with a fifth and a
-half of its steps, so that a third of all is lost. Motion, visibility of the particle alone and the residual of masks
-told nothing more. Checked on others, see docs/accuracy.md."""
+"""Fitted to 13 recordings of the synthetic scenes tumble, plain, thin, cloth, hidden and tumble+four: 20 cameras (four)
+of 320 x 180 pixels, 12 timesteps (hidden 24), 200 to 600 tracks each; preset fast, and the same with a half and a fifth
+of its steps, so that a third of all is lost. Motion, the visibility of a particle alone and the residual of masks told
+nothing more. Checked on recordings that took no part, see docs/accuracy.md."""
 
 
 def features(evidence: Evidence) -> np.ndarray:
