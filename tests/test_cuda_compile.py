@@ -46,6 +46,8 @@ CPU_ONLY = {
     ("warpgs.render.composite_cpu", "composite_kernel"),
     ("warpgs.render.composite_cpu", "composite_adjoint_kernel"),
     ("warpgs.render.composite_cpu", "visibility_kernel"),
+    # a single thread, which fetches ahead; bins.py holds the kernels of CUDA
+    ("warpgs.render.bins_cpu", "bin_serial_kernel"),
     # eight particles at a time; project.py holds the twins
     ("warpgs.render.project_cpu", "project_lanes_kernel"),
     ("warpgs.render.project_cpu", "project_lanes_adjoint_kernel"),

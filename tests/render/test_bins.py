@@ -6,7 +6,8 @@ import warp as wp
 
 from tests.render.worlds import NEAR, Driver, World, assert_pictures, look_at, random_parameters, to_numpy
 from warpgs.math.pinhole import upload_views
-from warpgs.render.bins import Bins, TileGrid, tile_grid
+from warpgs.render.bins import Bins
+from warpgs.render.grid import TileGrid, tile_grid
 
 
 def depth_sorted(world: World, dtype: type) -> tuple[wp.array, wp.array]:

@@ -16,39 +16,20 @@ import numpy as np
 import warp as wp
 
 from warpgs.checks import refuse
+from warpgs.render.bins_cpu import bin_serial_kernel_of
+from warpgs.render.grid import COUNT_LIMIT, MARGIN, TileGrid
 
 PAIRS_PER_SPLAT = 4
 """Room for pairs at first; it grows by half over what is needed."""
 MOST_PAIRS = 2**30 - 1
 """The radix sort works in two halves of one array, and arrays of Warp have up to 2^31 - 1 elements."""
-COUNT_LIMIT = 2**31 - 1
-"""``needed`` says this where the true count would not fit."""
-
-
-@wp.struct
-class TileGrid:
-    """How an image is cut into tiles."""
-
-    tile_width: wp.int32  # [px]
-    tile_height: wp.int32  # [px]
-    columns: wp.int32
-    rows: wp.int32
-
-
-def tile_grid(width: int, height: int, tile_width: int, tile_height: int) -> TileGrid:
-    """Tiles that cover ``width`` x ``height`` pixels."""
-    grid = TileGrid()
-    grid.tile_width, grid.tile_height = tile_width, tile_height
-    grid.columns, grid.rows = -(-width // tile_width), -(-height // tile_height)
-    return grid
 
 
 @cache
 def bin_kernels(dtype: type) -> SimpleNamespace:
-    """Binning kernels for records of ``dtype``."""
+    """Binning kernels of CUDA for records of ``dtype``."""
     real = dtype
-    # Lengths of an ellipse are taken this much longer, so that rounding never drops a pixel that is drawn.
-    margin = wp.constant(dtype(1.001))
+    margin = wp.constant(dtype(MARGIN))
     log2_255 = wp.constant(dtype(np.log2(255.0)))
     two_ln2 = wp.constant(dtype(2.0 * np.log(2.0)))
 
@@ -88,60 +69,6 @@ def bin_kernels(dtype: type) -> SimpleNamespace:
         right = x - b / a * right_dy + middle * wp.sqrt(wp.max(real(1.0) - right_share * right_share, real(0.0)))
         left = x - b / a * left_dy - middle * wp.sqrt(wp.max(real(1.0) - left_share * left_share, real(0.0)))
         return touched(left, right, grid.tile_width, grid.columns)
-
-    @wp.func
-    def touched_box(records: wp.array2d(dtype=real), i: int, grid: TileGrid):
-        """First and last column, first and last row of the tiles under the box of a splat."""
-        rows = touched_rows(records, i, grid)
-        columns = touched(records[i, 0] - records[i, 6], records[i, 0] + records[i, 6], grid.tile_width, grid.columns)
-        return wp.vec4i(columns[0], columns[1], rows[0], rows[1])
-
-    @wp.kernel(module="unique", enable_backward=False)
-    def bin_serial_kernel(
-        # inputs
-        records: wp.array2d(dtype=real),
-        order: wp.array(dtype=wp.int32),
-        count: int,
-        grid: TileGrid,
-        capacity: int,
-        # outputs
-        boxes: wp.array(dtype=wp.vec4i),
-        cursors: wp.array(dtype=wp.int32),
-        starts: wp.array(dtype=wp.int32),
-        pairs: wp.array(dtype=wp.int32),
-        needed: wp.array(dtype=wp.int32),
-    ):
-        # Whole boxes: asking the ellipse drops 1 to 3 % of the pairs of tiles of this size and takes longer than they.
-        tiles = grid.columns * grid.rows
-        for t in range(tiles + 1):
-            starts[t] = 0
-        # counted as they lie in memory: only the small boxes, not the records, are then read in the order of depth
-        for i in range(count):
-            box = touched_box(records, i, grid)
-            boxes[i] = box
-            for row in range(box[2], box[3] + 1):
-                for column in range(box[0], box[1] + 1):
-                    t = row * grid.columns + column + 1
-                    starts[t] = starts[t] + 1
-        total = wp.int64(0)
-        for t in range(tiles):
-            total += wp.int64(starts[t + 1])
-        needed[0] = wp.max(needed[0], int(wp.min(total, wp.int64(wp.static(COUNT_LIMIT)))))
-        if total > wp.int64(capacity):
-            for t in range(tiles + 1):
-                starts[t] = 0
-            return
-        for t in range(tiles):
-            starts[t + 1] = starts[t + 1] + starts[t]
-            cursors[t] = starts[t]
-        for k in range(count):
-            i = order[k]
-            box = boxes[i]
-            for row in range(box[2], box[3] + 1):
-                for column in range(box[0], box[1] + 1):
-                    t = row * grid.columns + column
-                    pairs[cursors[t]] = i
-                    cursors[t] = cursors[t] + 1
 
     @wp.kernel(module="unique", enable_backward=False)
     def count_kernel(
@@ -196,7 +123,7 @@ def bin_kernels(dtype: type) -> SimpleNamespace:
                 pairs[n] = order[k]
                 n += 1
 
-    return SimpleNamespace(serial=bin_serial_kernel, count=count_kernel, emit=emit_kernel)
+    return SimpleNamespace(count=count_kernel, emit=emit_kernel)
 
 
 @wp.kernel(enable_backward=False)
@@ -281,12 +208,12 @@ class Bins:
 
     def fill(self, records: wp.array2d, order: wp.array[wp.int32]) -> None:
         """Bin the splats ``order[:count]``, sorted front to back. Nothing is read back."""
-        kernels = bin_kernels(records.dtype)
         if self.serial:
             inputs = [records, order, self.count, self.grid, self.capacity]
             outputs = [self._boxes, self._cursors, self.starts, self.pairs, self._needed]
-            self._launch(kernels.serial, 1, inputs, outputs)
+            self._launch(bin_serial_kernel_of(records.dtype), 1, inputs, outputs)
             return
+        kernels = bin_kernels(records.dtype)
         self._launch(kernels.count, self.count, [records, order, self.grid], [self._ends])
         wp.utils.array_scan(self._ends, self._ends, inclusive=True)
         inputs = [records, order, self._ends, self.count, self.grid, self.capacity]

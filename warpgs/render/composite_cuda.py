@@ -16,8 +16,8 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from warpgs.render.bins import TileGrid
 from warpgs.render.composite_cuda_native import BACKWARD, FORWARD, THREADS, TILE_HEIGHT, TILE_WIDTH, VISIBILITY, snippet
+from warpgs.render.grid import TileGrid
 from warpgs.render.shade import GRADIENT
 
 __all__ = ["THREADS", "TILE_HEIGHT", "TILE_WIDTH", "composite_kernels"]

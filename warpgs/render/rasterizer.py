@@ -13,8 +13,9 @@ from warpgs.particles import Particles
 from warpgs.render import composite_cpu, composite_cuda
 from warpgs.render.backdrop import Backdrop
 from warpgs.render.background import background_adjoint
-from warpgs.render.bins import Bins, tile_grid
+from warpgs.render.bins import Bins
 from warpgs.render.channels import COLOR_MASK, check_channels
+from warpgs.render.grid import tile_grid
 from warpgs.render.memory import Memory, Share
 from warpgs.render.outputs import output_kernels
 from warpgs.render.project import project, project_adjoint
