@@ -181,7 +181,7 @@ def test_unknown_scene_is_one_sentence_with_the_remedy(here, capsys):
 
 
 def test_track_settings_are_those_of_the_preset():
-    for preset in ("fast", "paper"):
+    for preset in PRESETS:
         _, arguments = parse(["track", "tumble", "--run", "r", "--preset", preset])
         assert arguments.settings == PRESETS[preset]
         assert type(arguments.settings) is TrackConfig

@@ -20,8 +20,9 @@ class Track:
     """Track a scene: reconstruct its first timestep as 3D Gaussians, then follow each of them through the others.
 
     The run directory holds whole timesteps only. A run that was stopped, however hard, goes on with --resume and
-    ends in the same bits. Preset fast is meant for a laptop; paper is the published protocol. All settings of the
-    method are options below, and their defaults are those of the preset.
+    ends in the same bits. Preset fast is meant for a laptop; accurate takes twice the time and is worth it where bodies
+    hit each other; few-view is for about four cameras; paper is the published protocol. All settings of the method are
+    options below, and their defaults are those of the preset.
 
     Example: warpgs track tumble --run runs/tumble --timesteps 0:12
     """
@@ -30,7 +31,7 @@ class Track:
     """A folder or the name of a built-in scene."""
     run: Path
     """The run directory to write."""
-    preset: Literal["fast", "paper"] = "fast"
+    preset: Literal["fast", "accurate", "few-view", "paper"] = "fast"
     """Where the defaults of all settings come from."""
     timesteps: Annotated[str | None, tyro.conf.arg(metavar="START:STOP")] = None
     """Which instants, as START:STOP; 0:12 tracks the first twelve. All when not given."""
