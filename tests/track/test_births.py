@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import warp as wp
+from scipy.ndimage import binary_opening
 from scipy.spatial.transform import Rotation
 
 from scenes.synthetic import Body, Pattern, SyntheticOptions, SyntheticScene, Texture, ball, box
@@ -19,6 +20,7 @@ from warpgs.reconstruct.seed import SeedConfig
 from warpgs.run import Run
 from warpgs.track.births import Newcomers
 from warpgs.track.config import BirthConfig, RigidConfig
+from warpgs.track.unexplained import Unexplained, opened
 from warpgs.types import Frame
 
 OPTIONS = SyntheticOptions(
@@ -122,7 +124,9 @@ def look() -> Callable[..., object]:
 
     def find(frame: Frame, size: float | None = None, times: int = 2, **settings):
         particles = Particles.zeros(0, "cpu") if size is None else ball_of_particles(size)
-        newcomers = Newcomers(BirthConfig(**settings), SeedConfig(), wp.get_device("cpu"), None)
+        newcomers = Newcomers(
+            BirthConfig(**settings), SeedConfig(), wp.get_device("cpu"), Unexplained(wp.get_device("cpu"), None)
+        )
         return [newcomers.after(particles, frame) for _ in range(times)][-1]
 
     return find
@@ -163,19 +167,13 @@ def test_nothing_is_new_where_pictures_do_not_agree(look):
     assert look(replace(frame, masks=tuple(masks))) is None
 
 
-def test_newcomers_cut_by_borders_are_waited_for_but_not_for_ever(look):
-    frame = room_frame()
-    rows = [int(np.flatnonzero(mask.any(axis=1)).mean()) for mask in frame.masks]
-    cameras, images, masks = [], [], []
-    for camera, image, mask, row in zip(frame.cameras, frame.images, frame.masks, rows, strict=True):
-        intrinsics = camera.intrinsics.copy()
-        intrinsics[1, 2] -= row
-        cameras.append(replace(camera, height=60, intrinsics=intrinsics))
-        images.append(np.ascontiguousarray(np.pad(image, ((0, 60), (0, 0), (0, 0)))[row : row + 60]))
-        masks.append(np.ascontiguousarray(np.pad(mask, ((0, 60), (0, 0)))[row : row + 60]))
-    cut = replace(frame, cameras=tuple(cameras), images=tuple(images), masks=tuple(masks))
-    assert look(cut, times=2, patience=2) is None
-    assert look(cut, times=3, patience=2) is not None
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_opened_leaves_what_squares_fit_into(size):
+    masks = np.random.default_rng(1).random((2, 40, 50)) < 0.8
+    masks[0, 5:20, 0:12] = masks[1, 25:40, 30:50] = True
+    expected = binary_opening(masks, np.ones((1, size, size), bool))
+    np.testing.assert_array_equal(opened(masks, size), expected)
+    assert expected.any(axis=(1, 2)).all()
 
 
 @pytest.mark.parametrize(

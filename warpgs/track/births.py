@@ -6,49 +6,41 @@ unexplained pixels are opened. What is left must agree in space: new particles s
 hull in which most views see unexplained pixels. A body that hides another takes nothing away from it: there the masks
 say foreground, and the view has no voice.
 
-What borders of pictures cut is waited for, but not for long; and once is never enough.
+Once is not enough: what is found must be found again at the next timestep.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from dataclasses import asdict, replace
 
 import numpy as np
 import warp as wp
-from scipy.ndimage import binary_opening
 
 from warpgs.math.order import morton_codes
-from warpgs.math.pinhole import upload_views
 from warpgs.optimize.adam import Adam
 from warpgs.particles import Particles, logit
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.hull import HullClaims, HullVotes, visual_hull
 from warpgs.reconstruct.iteration import Iteration
-from warpgs.reconstruct.objective import NEAR_RADII, Objective, scene_radius
+from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.order import ViewOrder
 from warpgs.reconstruct.seed import SeedConfig, seed_from_cloud
-from warpgs.reconstruct.views import Rig, Views, fitted_size, resample
-from warpgs.render.batch import RasterizerBatch
+from warpgs.reconstruct.views import Rig, Views
 from warpgs.track.config import BirthConfig
+from warpgs.track.unexplained import Unexplained
 from warpgs.types import Frame, Gaussians, PointCloud
-
-PIXELS = 320
-"""Pictures are compared at this many pixels along the longer side at most: enough for the shape of a body."""
 
 
 class Newcomers:
-    """Looks for what no particle explains; keeps its buffers while sizes stay the same."""
+    """Looks for what no particle explains."""
 
-    def __init__(self, config: BirthConfig, seed: SeedConfig, device: wp.Device, executor: Executor | None) -> None:
-        self._config, self._seed, self._device, self._executor = config, seed, device, executor
-        self._batch: RasterizerBatch | None = None
-        self._key: tuple[int, ...] = ()
+    def __init__(self, config: BirthConfig, seed: SeedConfig, device: wp.Device, unexplained: Unexplained) -> None:
+        self._config, self._seed, self._device, self._unexplained = config, seed, device, unexplained
         self.waited = 0
         """Timesteps in which something was found and waited for, up to now; with what is tracked, all the state."""
 
     def after(self, foreground: Particles, frame: Frame) -> PointCloud | None:
-        """What is to be born at a timestep: something new, seen before and either whole or waited for long enough.
+        """What is to be born at a timestep: something new that was found before.
 
         Args:
             foreground: The moving particles where they were tracked to.
@@ -59,10 +51,8 @@ class Newcomers:
         """
         if frame.masks is None or not self._config.enabled:
             return None
-        width, height = fitted_size(frame, PIXELS)
-        masks = np.stack([resample(mask, width, height) for mask in frame.masks])
-        news = self._unexplained(masks, self._coverage(foreground, frame, width, height))
-        counts = news.sum(axis=(1, 2)) >= self._config.pixel_share * width * height
+        masks, news = self._unexplained.find(foreground, frame, self._config.rim)
+        counts = news.mean(axis=(1, 2)) >= self._config.pixel_share
         cloud = None
         least = min(self._config.views, max(len(masks) - 1, 2))
         if counts.sum() >= least:
@@ -70,17 +60,11 @@ class Newcomers:
         if cloud is None:
             self.waited = 0
             return None
-        whole = _touches_border(news[counts]).mean() <= 0.5
-        if self.waited < (1 if whole else self._config.patience):
+        if self.waited < self._config.wait:
             self.waited += 1
             return None
         self.waited = 0
         return cloud
-
-    def _unexplained(self, masks: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-        """Where masks show foreground that particles do not, rims apart, shape [c, height, width], bool."""
-        reach = max(1, round(self._config.rim * max(masks.shape[1:])))
-        return binary_opening((masks >= 0.5) & (coverage < 0.5), np.ones((1, 2 * reach + 1, 2 * reach + 1), bool))
 
     def _surface(self, frame: Frame, masks: np.ndarray, news: np.ndarray, least: int) -> PointCloud | None:
         """Points on the surface of what so many cameras agree on; None where they do not."""
@@ -94,24 +78,6 @@ class Newcomers:
             views, masks, votes, voxel_px, seed.hull_point_limit, self._device, claims=claims
         )  # fmt: skip
         return PointCloud(rig.to_world(points), colors, np.ones(len(points), bool)) if len(points) else None
-
-    def _coverage(self, foreground: Particles, frame: Frame, width: int, height: int) -> np.ndarray:
-        """Share of each pixel that moving particles cover, were nothing else there, shape [c, height, width]."""
-        if not len(foreground):
-            return np.zeros((len(frame.cameras), height, width))
-        key = len(frame.cameras), len(foreground), width, height
-        if self._batch is None or self._key != key:
-            self._batch, self._key = RasterizerBatch(*key, device=self._device, executor=self._executor), key
-        cameras = [camera.resized(width, height) for camera in frame.cameras]
-        near = NEAR_RADII * scene_radius(frame.cameras)
-        self._batch.render(foreground, upload_views(cameras, near, self._device))
-        return 1.0 - self._batch.transmittance.numpy()
-
-
-def _touches_border(masks: np.ndarray) -> np.ndarray:
-    """Whether anything marked lies at the border of each picture, shape [c], bool."""
-    ends = [0, -1]
-    return masks[:, ends].any(axis=(1, 2)) | masks[:, :, ends].any(axis=(1, 2))
 
 
 def fit_newcomers(

@@ -38,7 +38,12 @@ class RigidConfig:
     """Optimization steps at every timestep but the second. With 60, a body that is hit was up to 6 cm off until the
     timestep after."""
     first_steps: int = 180
-    """Steps at the second timestep, where no velocity is known yet, and at the one after something entered."""
+    """Steps at the second timestep, where no velocity is known yet, at the one after something entered, and where the
+    prediction misses: see ``miss``."""
+    miss: float = 3.0 / 320.0
+    """The prediction misses where half of the pictures show foreground beside it at least twice this wide, share of the
+    picture's longer side: six pixels of 320. A ball that hit the floor was 8 cm off for ten timesteps, as its clusters
+    had no steps left to turn back; now 0.7 cm."""
     shift_rate: float = 1.2e-3
     """Adam rate of a cluster's translation [scene radii]."""
     turn_rate: float = 2e-2
@@ -48,7 +53,7 @@ class RigidConfig:
 
     def __post_init__(self) -> None:
         _check_least("follow.rigid", self, clusters=0, steps=0, first_steps=0, shift_rate=0.0, turn_rate=0.0)
-        _check_positive("follow.rigid", self, "final_rate")
+        _check_positive("follow.rigid", self, "final_rate", "miss")
 
 
 @dataclass(frozen=True)
@@ -129,15 +134,15 @@ class BirthConfig:
     """Share of the views with foreground at a point that must see it unexplained."""
     cells: int = 30
     """Smallest volume, in voxels of the seed's hull."""
-    patience: int = 2
-    """Timesteps for which something is waited for that borders of pictures cut: its particles are better made once it
-    is whole. What is whole is waited for once, so that no single broken mask makes particles."""
+    wait: int = 1
+    """Timesteps at which something must have been found before, without a break: no single broken mask makes
+    particles, and what comes in over the border of the pictures has time to."""
     steps: int = 300
     """Optimization steps of the new particles, while all else stands still; half as many as all have at the first
     timestep. 100 leave some astray that the hull made up: 0.6 cm of error after them, not 0.3."""
 
     def __post_init__(self) -> None:
-        _check_least("follow.births", self, views=2, cells=1, patience=1, steps=0)
+        _check_least("follow.births", self, views=2, cells=1, wait=0, steps=0)
         _check_positive("follow.births", self, "rim")
         for name in ("pixel_share", "view_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:

@@ -13,6 +13,7 @@ import warp as wp
 
 from warpgs.checks import check_frame, check_masks_not_empty, check_point_cloud, refuse
 from warpgs.devices import RECORDING, make_executor, pick_device
+from warpgs.particles import Particles
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.fit import Progress, reconstruct
 from warpgs.reconstruct.motion import MotionMasks
@@ -26,6 +27,7 @@ from warpgs.track.evidence import Evidence
 from warpgs.track.generations import Generations
 from warpgs.track.predict import Poses
 from warpgs.track.tracker import Tracker
+from warpgs.track.unexplained import Unexplained
 from warpgs.track.working import WorkingFrame
 from warpgs.types import Frame, Gaussians, Judgment, PointCloud, Scene
 
@@ -180,10 +182,6 @@ class _Engine:
         inside = Generations(tuple(self.working.gaussians_in(part) for part in generations.parts))
         return Tracker(inside, self.objective(stage, corrections), stage, seed=self.config.seed)
 
-    def newcomers(self) -> Newcomers:
-        """What looks for those that enter."""
-        return Newcomers(self.config.follow.births, self.config.reconstruct.seed, self.device, self.executor)
-
     def fit(self, cloud: PointCloud, surroundings: Gaussians, frame: Frame, corrections: tuple) -> Gaussians:
         """Particles for what entered, as they are stored, among stored ones that stand still."""
         objective = self.objective(self.config.follow, corrections)
@@ -202,7 +200,9 @@ class _Follower:
     def __init__(self, engine: _Engine, first: _First, births: Sequence[Gaussians] = ()) -> None:
         """Stand at the first timestep, or at that of the last birth."""
         self._engine, self._corrections = engine, first.corrections
-        self._newcomers = engine.newcomers()
+        config = engine.config
+        self._unexplained = Unexplained(engine.device, engine.executor)
+        self._newcomers = Newcomers(config.follow.births, config.reconstruct.seed, engine.device, self._unexplained)
         self._grow(Generations((first.gaussians, *births)))
         self._poses: Poses = self._generations.all.means, self._generations.all.rotations_wxyz
 
@@ -232,7 +232,7 @@ class _Follower:
     def step(self, frame: Frame, progress: Progress | None) -> tuple[float, Gaussians | None]:
         """One more timestep: its PSNR [dB], and the particles of what entered."""
         before = self._poses
-        tracked, psnr = self._tracker.step(frame, progress)
+        tracked, psnr = self._tracker.step(frame, progress, missed=lambda predicted: self._missed(predicted, frame))
         moves = self._tracker.active[:, None]
         moved = self._engine.working.poses_out(tracked)
         self.restore((np.where(moves, moved[0], before[0]), np.where(moves, moved[1], before[1])), before)
@@ -254,6 +254,14 @@ class _Follower:
         for name, of_moving in shares.items():
             stored[name][judged] = of_moving
         return Judgment(**stored, tolerance=TOLERANCE_RADII * self._engine.working.unit_m), evidence
+
+    def _missed(self, predicted: Particles, frame: Frame) -> bool:
+        """Whether half of the pictures show much foreground beside what is predicted."""
+        config = self._engine.config.follow
+        if frame.masks is None or not config.rigid.clusters:
+            return False
+        _, beside = self._unexplained.find(predicted, frame, config.rigid.miss)
+        return bool(beside.any(axis=(1, 2)).mean() >= 0.5)
 
 
 def _wanted(scene: Scene, run: Run | None, timesteps: range | None) -> tuple[int, ...]:

@@ -70,7 +70,7 @@ class Tracker:
         self._gradients = self._active.zeros_like()
         self._last: Poses = (gaussians.means, gaussians.rotations_wxyz)
         self._before: Poses | None = None
-        self._newborn = True
+        self._unpredicted = True
         self._witness, self._shown = Witness(objective), -1
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
         self._rest = self._make_rest(config.priors)
@@ -123,7 +123,7 @@ class Tracker:
         """
         order = self._generations.order
         self._last = last[0][order], last[1][order]
-        self._newborn = before is None or len(before[0]) < len(last[0])
+        self._unpredicted = before is None or len(before[0]) < len(last[0])
         if before is None:
             self._before = None
         else:
@@ -131,12 +131,19 @@ class Tracker:
             self._before = held[0][order], held[1][order]
         self._upload(self._last)
 
-    def step(self, frame: Frame, progress: Progress | None = None) -> tuple[Poses, float]:
+    def step(
+        self,
+        frame: Frame,
+        progress: Progress | None = None,
+        *,
+        missed: Callable[[Particles], bool] = lambda predicted: False,
+    ) -> tuple[Poses, float]:
         """Track one more timestep.
 
         Args:
             frame: The pictures.
             progress: Called now and then.
+            missed: Whether moving particles, at their predicted poses, are far from what the pictures show.
 
         Returns:
             The poses of all particles in the order of storage, and the mean PSNR [dB] of the last training views.
@@ -147,6 +154,7 @@ class Tracker:
             self._rest.set_reference(self._foreground.means, self._foreground.rotations)
         predicted = self._predicted()
         self._upload(predicted)
+        self._unpredicted = self._unpredicted or missed(self._foreground)
         psnr = self._optimize(frame.timestep, progress)
         while self._objective.overflowed():  # in one graph nobody looks before the end
             self._objective.grow()
@@ -157,7 +165,7 @@ class Tracker:
             share = self._config.priors.tracked_rotation
             fit_local_rotations(means, rotations, self._rest, rotations, tracked_share=share)
         poses = self._download()
-        self._before, self._last, self._newborn = self._last, poses, False
+        self._before, self._last, self._unpredicted = self._last, poses, False
         stored = np.argsort(self._generations.order)
         return (poses[0][stored], poses[1][stored]), psnr
 
@@ -196,7 +204,7 @@ class Tracker:
         config, objective = self._config, self._objective
         rigid_steps = 0
         if self._clusters is not None:
-            rigid_steps = config.rigid.first_steps if self._newborn else config.rigid.steps
+            rigid_steps = config.rigid.first_steps if self._unpredicted else config.rigid.steps
             self._clusters.begin(self._foreground.means.numpy(), rigid_steps)
         step_count = rigid_steps + config.free.steps
         views = ViewOrder(len(objective.cameras), objective.views_per_step, self._seed, timestep)
