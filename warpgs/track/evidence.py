@@ -162,6 +162,8 @@ class Witness:
             particles: All particles but those that the objective holds.
             moving: How many of them to judge.
         """
+        if not moving:
+            return np.zeros((0, SUMS), np.float32)
         views = spread(self._objective.cameras, MOST_VIEWS)
         sums = wp.zeros((DESKS, moving, SUMS), dtype=float, device=self._objective.device)
 
