@@ -153,14 +153,14 @@ def test_nothing_is_new_where_particles_cover_the_masks_but_for_a_rim(look, size
 def test_nothing_is_new_in_too_few_pictures(look):
     frame = room_frame()
     for count in (3, 4):
-        masks = tuple(mask if i < count else np.zeros_like(mask) for i, mask in enumerate(frame.masks))
+        masks = tuple(mask if i < count else np.zeros_like(mask) for i, mask in enumerate(frame.masks or ()))
         assert look(replace(frame, masks=masks)) is None  # four see it, and eight say that there is nothing
     assert look(replace(frame, masks=None)) is None
 
 
 def test_nothing_is_new_where_pictures_do_not_agree(look):
     frame = room_frame()
-    masks = [np.zeros_like(mask) for mask in frame.masks]
+    masks = [np.zeros_like(mask) for mask in frame.masks or ()]
     for i, mask in enumerate(masks):  # a patch elsewhere from camera to camera
         row, column = divmod(i, 4)
         mask[25 * row + 5 : 25 * row + 15, 35 * column + 5 : 35 * column + 15] = 255
