@@ -10,7 +10,7 @@ from scenes.synthetic import SyntheticOptions, tumble
 from warpgs.reconstruct.config import DensifyConfig, ReconstructConfig
 from warpgs.run import Run
 from warpgs.track import TimestepState, TrackConfig, track
-from warpgs.track.config import FollowConfig, FreeConfig, RigidConfig
+from warpgs.track.config import BirthConfig, FollowConfig, FreeConfig, RigidConfig
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 QUICK = TrackConfig(
@@ -33,6 +33,7 @@ FIXED = replace(
         rates=replace(QUICK.reconstruct.rates, foreground_logits=0.0),
         densify=replace(QUICK.reconstruct.densify, every=0),
     ),
+    follow=replace(QUICK.follow, births=BirthConfig(enabled=False)),
 )
 """No new particles, and none that changes sides."""
 

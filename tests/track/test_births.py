@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from scenes.synthetic import Body, Pattern, SyntheticOptions, SyntheticScene, Texture, ball, box
 from tests.reconstruct.room import BALL_CENTER, BALL_RADIUS, room_frame
-from tests.track.recordings import QUICK, Recording, result_bytes, track_into
+from tests.track.recordings import FIXED, QUICK, Recording, result_bytes, track_into
 from tests.tracks_by_hand import make_gaussians
 from warpgs.particles import Particles
 from warpgs.reconstruct.seed import SeedConfig
@@ -21,7 +21,7 @@ from warpgs.run import Run
 from warpgs.track.births import Newcomers
 from warpgs.track.config import BirthConfig, RigidConfig
 from warpgs.track.unexplained import Unexplained, opened
-from warpgs.types import Frame
+from warpgs.types import Frame, PointCloud
 
 OPTIONS = SyntheticOptions(
     width=128, height=72, timesteps=5, train_cameras=6, test_cameras=0, cloud_background=1200, cloud_foreground=500
@@ -105,6 +105,16 @@ def test_track_gives_no_birth_when_told_so(entering, tmp_path):
     config = replace(QUICK, follow=replace(QUICK.follow, births=BirthConfig(enabled=False)))
     track_into(tmp_path, entering, config)
     assert sorted(result_bytes(tmp_path)) == ["gaussians.npz", *EVERYTHING]
+
+
+def test_track_gives_birth_where_nothing_moved_at_first(entering, tmp_path):
+    background = ~entering.cloud.foreground
+    still = replace(entering, cloud=PointCloud(*(array[background] for array in vars(entering.cloud).values())))
+    fixed = replace(FIXED, follow=CONFIG.follow)
+    states = track_into(tmp_path, still, fixed)
+    tracks = Run.open(tmp_path).tracks()
+    assert len(states) == 5 and (tracks.foreground[tracks.birth == 0] < 0.5).all() and tracks.birth.max() >= 1
+    assert np.isfinite(tracks.means).all()
 
 
 # What counts as new: the ball of the room, and particles that explain more or less of it
