@@ -14,8 +14,8 @@ class Rates:
     """Adam learning rates per step, one for each parameter."""
 
     means: float = 4.5e-4
-    """Centers [scene radii]. Three times the published rate, because the steps are fewer: +0.6 dB on held-out cameras of
-    a real recording, tracks the same."""
+    """Centers [scene radii]. Three times the published rate, because the steps are fewer: +0.6 dB on held-out cameras
+    of a real recording, tracks the same."""
     rotations: float = 1e-3
     """Quaternions."""
     log_scales: float = 1e-2
