@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from warpgs.reconstruct.hull import HullVotes, visual_hull
-from warpgs.reconstruct.views import Rig, Views, fitted_size
+from warpgs.reconstruct.views import Rig, Views, fitted_size, resample, resized
 from warpgs.types import Camera, Frame, Scene
 
 SAMPLES = 24
@@ -84,17 +84,18 @@ class MotionMasks:
         if count < LEAST_SAMPLES:
             return None
         picked = np.linspace(0, scene.timestep_count - 1, count).round().astype(int).tolist()
-        cameras = scene.cameras("train", picked[0])
+        first = scene.frame(picked[0])
+        cameras = first.cameras
         small = [_reduced(camera) for camera in cameras]
         series: list[list[np.ndarray]] = [[] for _ in cameras]
         for timestep in picked:
-            frame = scene.frame(timestep)
+            frame = first if timestep == first.timestep else scene.frame(timestep)
             if not _same_poses(frame.cameras, cameras):
                 return None
             for pictures, picture, camera in zip(series, frame.images, small, strict=True):
-                pictures.append(_resized(picture, camera))
+                pictures.append(resized(picture, camera.width, camera.height))
         motion = MotionMasks(list(over(learn_background, small, series)))
-        return motion if _agreement(motion.add_to(scene.frame(picked[0]), over), device) >= AGREEMENT else None
+        return motion if _agreement(motion.add_to(first, over), device) >= AGREEMENT else None
 
     def add_to(self, frame: Frame, over: Callable = map) -> Frame:
         """``frame`` with masks."""
@@ -102,7 +103,7 @@ class MotionMasks:
 
     @staticmethod
     def _mask(background: Background, picture: np.ndarray, camera: Camera) -> np.ndarray:
-        small = _resized(picture, background.camera).astype(np.float32) / 255.0
+        small = resample(picture, background.camera.width, background.camera.height)
         difference = np.abs(small - background.color).max(axis=2)
         differs = difference > background.threshold
         shadow = _is_shadow(small, background.color) & (background.threshold > 0.0)
@@ -186,12 +187,6 @@ def _without_specks(mask: np.ndarray, least: float) -> np.ndarray:
 def _reduced(camera: Camera) -> Camera:
     scale = min(1.0, LONG_SIDE / max(camera.width, camera.height))
     return camera.resized(max(1, round(scale * camera.width)), max(1, round(scale * camera.height)))
-
-
-def _resized(picture: np.ndarray, camera: Camera) -> np.ndarray:
-    if picture.shape[:2] == (camera.height, camera.width):
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((camera.width, camera.height), Image.Resampling.BOX))
 
 
 def _same_poses(cameras: Sequence[Camera], others: Sequence[Camera]) -> bool:

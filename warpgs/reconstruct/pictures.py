@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import warp as wp
-from PIL import Image
 
 from warpgs.losses import PhotometricLoss
+from warpgs.reconstruct.views import resample
 from warpgs.types import Camera, Frame
 
 
@@ -33,15 +33,8 @@ class Pictures:
 def planes_of(frame: Frame, i: int, camera: Camera, channels: int) -> np.ndarray:
     """Picture and mask ``i`` of a frame at the size of ``camera``, 0..1, shape [channels, height, width]."""
     planes = np.zeros((channels, camera.height, camera.width), np.float32)
-    planes[:3] = _resampled(frame.images[i], camera).transpose(2, 0, 1)
+    planes[:3] = resample(frame.images[i], camera.width, camera.height).transpose(2, 0, 1)
     if frame.masks is not None:
-        planes[3] = _resampled(frame.masks[i], camera)
+        planes[3] = resample(frame.masks[i], camera.width, camera.height)
         planes[4:] = 1.0 - planes[3]
     return planes
-
-
-def _resampled(picture: np.ndarray, camera: Camera) -> np.ndarray:
-    """A picture at the size of ``camera`` by area averaging, 0..1."""
-    if picture.shape[:2] != (camera.height, camera.width):
-        picture = np.asarray(Image.fromarray(picture).resize((camera.width, camera.height), Image.Resampling.BOX))
-    return picture.astype(np.float32) / 255.0

@@ -115,8 +115,13 @@ def for_each_camera(work: Callable[[int], None], count: int, *, parallel: bool =
             pass
 
 
+def resized(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Area average to ``width`` x ``height``, uint8; the picture itself where it has that size."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))
+
+
 def resample(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """Area average to ``width`` x ``height``, 0..1, float32."""
-    if picture.shape[:2] != (height, width):
-        picture = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BOX))
-    return picture.astype(np.float32) / 255.0
+    return resized(picture, width, height).astype(np.float32) / 255.0

@@ -74,9 +74,7 @@ class Newcomers:
         votes = HullVotes(seed.hull_dissent, least / len(views), seed.hull_extent)
         claims = HullClaims(news.astype(np.float32), least, config.view_share, config.cells)
         voxel_px = seed.hull_pixel_share * max(masks.shape[1:])
-        points, colors = visual_hull(
-            views, masks, votes, voxel_px, seed.hull_point_limit, self._device, claims=claims
-        )  # fmt: skip
+        points, colors = visual_hull(views, masks, votes, voxel_px, seed.hull_point_limit, self._device, claims=claims)
         return PointCloud(rig.to_world(points), colors, np.ones(len(points), bool)) if len(points) else None
 
 
