@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from usd_export.form import Progress, Similarity
+from usd_export.form import Progress
+from warpgs.similarity import Similarity
 from warpgs.types import Tracks
 
 
@@ -34,7 +35,7 @@ def write_dynamic3dgs(tracks: Tracks, path: Path, progress: Progress) -> list[Pa
         OSError: no room on the disk.
     """
     steps, count = tracks.means.shape[:2]
-    source = Similarity.of(tracks.source_from_world)
+    source = Similarity.of(tracks.source_from_world, "tracks.source_from_world")
     zero = np.zeros_like(tracks.foreground)
     constant = {
         "seg_colors": np.stack([tracks.foreground, zero, 1.0 - tracks.foreground], axis=1),

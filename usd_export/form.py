@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from warpgs.checks import check_finite, check_harmonics, check_shape, refuse, sentence
+from warpgs.similarity import Similarity
 from warpgs.types import Tracks
 
 Progress = Callable[[int, int], None]
@@ -71,7 +70,7 @@ def check_tracks(tracks: Tracks) -> None:
         refuse("tracks.timesteps", "rising numbers", tracks.timesteps)
     if not (np.isfinite(tracks.fps) and tracks.fps > 0.0):
         refuse("tracks.fps", "a number above 0", tracks.fps)
-    Similarity.of(tracks.source_from_world)
+    Similarity.of(tracks.source_from_world, "tracks.source_from_world")
 
 
 def harmonics(colors: np.ndarray) -> np.ndarray:
@@ -89,47 +88,3 @@ def opacities(logits: np.ndarray) -> np.ndarray:
 def scales(log_scales: np.ndarray) -> np.ndarray:
     """Standard deviations [m] of their logarithms, shape [n, 3], float32."""
     return np.exp(log_scales.astype(np.float64)).astype(np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """A change of frame and unit: p -> scale * rotation @ p + translation."""
-
-    scale: float
-    """Units of the new frame per unit of the old."""
-    rotation: np.ndarray
-    """Shape [3, 3], float64."""
-    translation: np.ndarray
-    """In the new unit, shape [3], float64."""
-
-    @classmethod
-    def of(cls, matrix: np.ndarray) -> Similarity:
-        """The parts of a homogeneous matrix, shape [4, 4].
-
-        Raises:
-            ValueError: not a similarity, or one that mirrors (Gaussians have no mirror image by rotation).
-        """
-        what = "tracks.source_from_world"
-        check_shape(what, matrix, (4, 4))
-        check_finite(what, matrix)
-        linear = matrix[:3, :3].astype(np.float64)
-        scale = float(np.cbrt(np.linalg.det(linear)))
-        rotation = linear / scale if scale > 0.0 else linear
-        error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
-        if scale <= 0.0 or error > 1e-5 or not np.array_equal(matrix[3], [0.0, 0.0, 0.0, 1.0]):
-            refuse(what, "a similarity that does not mirror", matrix.tolist())
-        return cls(scale, rotation, matrix[:3, 3].astype(np.float64))
-
-    def points(self, points: np.ndarray) -> np.ndarray:
-        """Points in the new frame, shape [n, 3], float32."""
-        return (points.astype(np.float64) @ (self.scale * self.rotation).T + self.translation).astype(np.float32)
-
-    def rotations_wxyz(self, rotations_wxyz: np.ndarray) -> np.ndarray:
-        """Orientations in the new frame, shape [n, 4], float32."""
-        x, y, z, w = Rotation.from_matrix(self.rotation).as_quat()
-        left = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])  # q -> (w, x, y, z) q
-        return (rotations_wxyz.astype(np.float64) @ left.T).astype(np.float32)
-
-    def log_scales(self, log_scales: np.ndarray) -> np.ndarray:
-        """Logarithmic sizes in the new unit, shape [n, 3], float32."""
-        return (log_scales.astype(np.float64) + np.log(self.scale)).astype(np.float32)

@@ -72,7 +72,7 @@ class PointCloud:
     """Colored points that start the first timestep."""
 
     points: np.ndarray
-    """Positions [m], world frame, shape [n, 3], float32."""
+    """Positions [m], world frame, shape [n, 3], float32, or float64 where the origin is far away."""
     colors: np.ndarray
     """RGB 0..1, shape [n, 3], float32."""
     foreground: np.ndarray | None

@@ -9,7 +9,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from scenes.synthetic.options import SyntheticOptions
-from scenes.synthetic.varied import Rng, Similarity, Variant
+from scenes.synthetic.varied import Rng, Variant
+from warpgs.similarity import Similarity
 from warpgs.types import Camera, PointCloud
 
 EXPOSURE = 0.15
@@ -99,7 +100,9 @@ VARIANTS: dict[str, Variant] = {
         "the world is turned about a slanted axis: z is not up",
         new_from_old=Similarity(rotation=Rotation.from_rotvec([0.9, -0.5, 1.3]).as_matrix()),
     ),
-    "far": Variant("the world's origin is 1 km away", new_from_old=Similarity(shift=np.array([600.0, -640.0, 480.0]))),
+    "far": Variant(
+        "the world's origin is 1 km away", new_from_old=Similarity(translation=np.array([600.0, -640.0, 480.0]))
+    ),
     "shuffled": Variant("the training cameras come in another order", shuffles=True),
     "take2": Variant("the same bodies with another seed: other motion and other noise", options=_take2),
 }

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from scenes.synthetic.options import SyntheticOptions
 from scenes.synthetic.scene import SyntheticScene
+from warpgs.similarity import Similarity
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 Value = TypeVar("Value")
@@ -20,41 +21,6 @@ Rng = np.random.Generator
 
 def _same(value: Value, generator: Rng | None = None) -> Value:
     return value
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """Another frame and unit: p_new = scale * rotation @ p_old + shift."""
-
-    scale: float = 1.0
-    """New units per old unit."""
-    rotation: np.ndarray = field(default_factory=lambda: np.eye(3))
-    """New from old, shape [3, 3]."""
-    shift: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    """Of the origin [new units], shape [3]."""
-
-    @property
-    def matrix(self) -> np.ndarray:
-        """New from old, shape [4, 4], float64."""
-        matrix = np.eye(4)
-        matrix[:3, :3], matrix[:3, 3] = self.scale * self.rotation, self.shift
-        return matrix
-
-    def points(self, points: np.ndarray) -> np.ndarray:
-        """Positions in the new frame, shape [..., 3], float64."""
-        return self.scale * points.astype(np.float64) @ self.rotation.T + self.shift
-
-    def poses(self, poses: np.ndarray) -> np.ndarray:
-        """Rigid transforms into the new frame, shape [..., 4, 4]."""
-        moved = np.array(poses, np.float64)
-        moved[..., :3, :3] = self.rotation @ poses[..., :3, :3]
-        moved[..., :3, 3] = self.points(poses[..., :3, 3])
-        return moved
-
-    def inverse(self) -> Similarity:
-        """Old from new."""
-        back = self.rotation.T
-        return Similarity(1.0 / self.scale, back, -back @ self.shift / self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +99,7 @@ class VariedScene(Scene):
         if cloud is None:
             return None
         cloud = self._variant.cloud(cloud, self._generator("cloud", ""))
-        return replace(cloud, points=self._variant.new_from_old.points(cloud.points).astype(np.float32))
+        return replace(cloud, points=self._variant.new_from_old.points(cloud.points))
 
     def ground_truth(self) -> GroundTruth:
         return self.truth_seen_at(0)

@@ -62,7 +62,7 @@ def aspects(scene: Scene) -> dict[str, object]:
         "test_images": [image.tobytes() for image in test.images],
         "masks": None if train.masks is None else [mask.tobytes() for mask in train.masks],
         "test_masks": None if test.masks is None else [mask.tobytes() for mask in test.masks],
-        "cloud": None if cloud is None else [None if a is None else a.tobytes() for a in vars(cloud).values()],
+        "cloud": None if cloud is None else [None if a is None else a.tolist() for a in vars(cloud).values()],
         "truth": (truth.points.tobytes(), truth.world_from_body.tobytes()),
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from warpgs.checks import check_finite, check_harmonics, check_shape, refuse, sentence
 from warpgs.files import whole_file
+from warpgs.similarity import Similarity
 from warpgs.types import Judgment
 
 FREE_SPACE = "free some disk space and run again with --resume; the timesteps stored before are whole"
@@ -66,6 +67,8 @@ def check_gaussians(path: Path, arrays: Arrays) -> None:
     check_particles(path, arrays)
     for name in ("camera_log_gains", "camera_offsets"):
         _check_float32(path, arrays, name, (len(names), 3))
+    if "world_from_run" in arrays:
+        Similarity.of(arrays["world_from_run"], f"{path}: world_from_run")
 
 
 def check_particles(path: Path, arrays: Arrays) -> None:

@@ -38,11 +38,14 @@ from warpgs.run.directory import (
 )
 from warpgs.run.log import read_log, write_log
 from warpgs.run.manifest import Manifest, make_manifest, read_manifest
+from warpgs.similarity import Similarity
 from warpgs.types import Gaussians, Judgment, Scene, Tracks
 
 logger = logging.getLogger(__name__)
 
 RESTORE = "restore it, or start the run again with --overwrite"
+WORLD = Similarity()
+"""Of runs that are stored in the world's frame."""
 CONSTANT = ("log_scales", "colors", "opacity_logits", "foreground", "harmonics")
 """Arrays of particles that stay as they are."""
 
@@ -52,9 +55,9 @@ class Pose:
     """What a run stores for one timestep."""
 
     means: np.ndarray
-    """Centers [m], world frame, shape [n, 3], float32."""
+    """Centers, in the run's frame and unit, shape [n, 3], float32."""
     rotations_wxyz: np.ndarray
-    """Unit quaternions, world from particle, shape [n, 4], float32."""
+    """Unit quaternions, the run's frame from particle, shape [n, 4], float32."""
     metrics: dict[str, float]
     """As logged; empty when the log was lost."""
     extra: dict[str, np.ndarray]
@@ -198,14 +201,16 @@ class Run:
         camera_names: Sequence[str],
         camera_log_gains: np.ndarray,
         camera_offsets: np.ndarray,
+        world_from_run: Similarity = WORLD,
     ) -> None:
         """Store the first timestep and all that stays constant, before the first pose.
 
         Args:
-            gaussians: The particles at the first timestep.
+            gaussians: The particles at the first timestep, in the run's frame.
             camera_names: Training cameras, c of them.
             camera_log_gains: Color correction, shape [c, 3], float32.
             camera_offsets: Color correction, shape [c, 3], float32.
+            world_from_run: From the frame and unit of all that is stored; float32 has its digits near that origin.
 
         Raises:
             ValueError, TypeError: wrong shapes or types, NaN, or stored poses that refer to other Gaussians.
@@ -219,6 +224,7 @@ class Run:
         arrays["camera_names"] = np.array(camera_names, dtype=np.str_)
         arrays["camera_log_gains"] = camera_log_gains
         arrays["camera_offsets"] = camera_offsets
+        arrays["world_from_run"] = world_from_run.matrix
         check_gaussians(path, arrays)
         write_npz(path, arrays)
         self._count = len(gaussians)
@@ -228,7 +234,7 @@ class Run:
 
         Args:
             timestep: The one whose pose is written next; not the first.
-            gaussians: The new particles as they are at that timestep.
+            gaussians: The new particles as they are at that timestep, in the run's frame.
 
         Raises:
             ValueError, TypeError: wrong order, shapes or types, NaN.
@@ -259,7 +265,7 @@ class Run:
 
         Args:
             timestep: The first of ``timesteps`` that is not in ``completed``.
-            means: Centers [m], world frame, shape [n, 3], float32.
+            means: Centers, in the run's frame and unit, shape [n, 3], float32.
             rotations_wxyz: Unit quaternions, shape [n, 4], float32.
             metrics: Numbers for the log; timings belong here and nowhere else.
             judgment: How far these poses can be trusted, of n particles; shares are stored in steps of 1/255.
@@ -281,7 +287,7 @@ class Run:
         write_npz(path, arrays)
 
     def gaussians(self) -> Gaussians:
-        """The particles at the first timestep.
+        """The particles at the first timestep, in the run's frame, bit for bit.
 
         Raises:
             FileNotFoundError, ValueError, TypeError: not stored yet, or damaged.
@@ -289,7 +295,8 @@ class Run:
         return _as_gaussians(self._read_gaussians())
 
     def births(self) -> dict[int, Gaussians]:
-        """The particles of what entered later, each as at the timestep that it is listed under, in order of time.
+        """The particles of what entered later, in the run's frame, each as at the timestep that it is listed under, in
+        order of time.
 
         Raises:
             FileNotFoundError, ValueError, TypeError: damaged.
@@ -309,7 +316,7 @@ class Run:
         return Pose(arrays["means"], arrays["rotations_wxyz"], dict(metrics), extra, read_judgment(arrays))
 
     def tracks(self, timesteps: range | None = None) -> Tracks:
-        """The pose of every particle at the completed timesteps, or at those asked for.
+        """The pose of every particle in the world at the completed timesteps, or at those asked for.
 
         Particles that are born after the last of these are left out.
 
@@ -334,6 +341,10 @@ class Run:
             judgments.append(read_judgment(arrays))
             for name, over_time in poses.items():
                 over_time[i, : len(arrays[name])] = arrays[name]
+        world = _world_from_run(first)
+        for means, rotations_wxyz in zip(*poses.values(), strict=True):
+            means[:], rotations_wxyz[:] = world.points(means), world.rotations_wxyz(rotations_wxyz)
+        constant["log_scales"] = world.log_scales(constant["log_scales"]).astype(np.float32)
         return Tracks(
             **poses,
             **constant,
@@ -418,6 +429,11 @@ class Run:
         arrays = read_npz(path, "delete it and run again with --resume to track again from there")
         check_pose(path, arrays, self._count_at(timestep))
         return arrays
+
+
+def _world_from_run(first: Mapping[str, np.ndarray]) -> Similarity:
+    """Of the arrays of gaussians.npz; those of older versions stand in the world."""
+    return Similarity.of(first["world_from_run"], "world_from_run") if "world_from_run" in first else WORLD
 
 
 def _as_gaussians(arrays: Mapping[str, np.ndarray]) -> Gaussians:

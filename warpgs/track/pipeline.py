@@ -96,6 +96,7 @@ def track(
                     camera_names=names,
                     camera_log_gains=first.corrections[0],
                     camera_offsets=first.corrections[1],
+                    world_from_run=working.world_from_work,
                 )
         else:
             if follower is None:
@@ -105,11 +106,10 @@ def track(
                 run.write_births(frame.timestep, born)
         judgment, evidence = follower.judge(frame)
         seconds = time.perf_counter() - begin
-        gaussians = follower.gaussians
         if run is not None:
-            poses = gaussians.means, gaussians.rotations_wxyz
             metrics = {"psnr": psnr, "seconds": seconds}
-            run.write_pose(frame.timestep, *poses, metrics=metrics, judgment=judgment, extra=follower.extra)
+            run.write_pose(frame.timestep, *follower.poses, metrics=metrics, judgment=judgment, extra=follower.extra)
+        gaussians = working.world_from_work.gaussians(follower.gaussians)
         yield TimestepState(frame.timestep, gaussians, judgment, evidence, psnr, seconds)
 
 
@@ -174,28 +174,22 @@ class _Engine:
         objective.load(frame)
         gaussians = reconstruct(seed, objective, stage, seed=self.config.seed, progress=progress)
         corrections = objective.log_gains.numpy().copy(), objective.offsets.numpy().copy()
-        return _First(self.working.gaussians_out(gaussians), corrections), objective.psnr()
+        return _First(gaussians, corrections), objective.psnr()
 
     def tracker(self, generations: Generations, corrections: tuple) -> Tracker:
-        """A tracker of stored particles that stands where each was born."""
+        """A tracker that stands where each particle was born."""
         stage = self.working.settings_in(self.config.follow)
-        inside = Generations(tuple(self.working.gaussians_in(part) for part in generations.parts))
-        return Tracker(inside, self.objective(stage, corrections), stage, seed=self.config.seed)
+        return Tracker(generations, self.objective(stage, corrections), stage, seed=self.config.seed)
 
     def fit(self, cloud: PointCloud, surroundings: Gaussians, frame: Frame, corrections: tuple) -> Gaussians:
-        """Particles for what entered, as they are stored, among stored ones that stand still."""
-        objective = self.objective(self.config.follow, corrections)
-        around, steps = self.working.gaussians_in(surroundings), self.config.follow.births.steps
+        """Particles for what entered, among others that stand still."""
+        objective, steps = self.objective(self.config.follow, corrections), self.config.follow.births.steps
         config, seed = self.config.reconstruct, self.config.seed
-        born = fit_newcomers(cloud, around, frame, objective, config, steps=steps, seed=seed)
-        return self.working.gaussians_out(born)
+        return fit_newcomers(cloud, surroundings, frame, objective, config, steps=steps, seed=seed)
 
 
 class _Follower:
-    """Goes from timestep to timestep: a tracker, what is stored of each, and what enters.
-
-    It goes on from what is stored, as a resumed run does.
-    """
+    """Goes from timestep to timestep: a tracker, what is stored of each, and what enters. All in the working frame."""
 
     def __init__(self, engine: _Engine, first: _First, births: Sequence[Gaussians] = ()) -> None:
         """Stand at the first timestep, or at that of the last birth."""
@@ -204,7 +198,7 @@ class _Follower:
         self._unexplained = Unexplained(engine.device, engine.executor)
         self._newcomers = Newcomers(config.follow.births, config.reconstruct.seed, engine.device, self._unexplained)
         self._grow(Generations((first.gaussians, *births)))
-        self._poses: Poses = self._generations.all.means, self._generations.all.rotations_wxyz
+        self.poses: Poses = self._generations.all.means, self._generations.all.rotations_wxyz
 
     def _grow(self, generations: Generations) -> None:
         self._generations = generations
@@ -213,7 +207,7 @@ class _Follower:
     @property
     def gaussians(self) -> Gaussians:
         """All particles at this timestep."""
-        return replace(self._generations.all, means=self._poses[0], rotations_wxyz=self._poses[1])
+        return replace(self._generations.all, means=self.poses[0], rotations_wxyz=self.poses[1])
 
     @property
     def extra(self) -> dict[str, np.ndarray]:
@@ -223,25 +217,21 @@ class _Follower:
 
     def restore(self, last: Poses, before: Poses | None, extra: Mapping[str, np.ndarray] | None = None) -> None:
         """Go on from stored poses, None before the first."""
-        working = self._engine.working
-        self._poses = last
-        self._tracker.restore(working.poses_in(last), None if before is None else working.poses_in(before))
+        self.poses = last
+        self._tracker.restore(last, before)
         if extra is not None:
             self._newcomers.waited = int(extra["waited"][0]) if "waited" in extra else 0
 
     def step(self, frame: Frame, progress: Progress | None) -> tuple[float, Gaussians | None]:
         """One more timestep: its PSNR [dB], and the particles of what entered."""
-        before = self._poses
-        tracked, psnr = self._tracker.step(frame, progress, missed=lambda predicted: self._missed(predicted, frame))
-        moves = self._tracker.active[:, None]
-        moved = self._engine.working.poses_out(tracked)
-        self.restore((np.where(moves, moved[0], before[0]), np.where(moves, moved[1], before[1])), before)
+        before = self.poses
+        self.poses, psnr = self._tracker.step(frame, progress, missed=lambda predicted: self._missed(predicted, frame))
         cloud = self._newcomers.after(self._tracker.foreground, frame)
         born = None if cloud is None else self._engine.fit(cloud, self.gaussians, frame, self._corrections)
         if born is None or len(born) <= self._engine.config.follow.priors.neighbors:  # all need as many neighbors
             return psnr, None
         self._grow(Generations((*self._generations.parts, born)))
-        last = np.concatenate([self._poses[0], born.means]), np.concatenate([self._poses[1], born.rotations_wxyz])
+        last = np.concatenate([self.poses[0], born.means]), np.concatenate([self.poses[1], born.rotations_wxyz])
         self.restore(last, before)
         return psnr, born
 
@@ -250,7 +240,7 @@ class _Follower:
         evidence = self._tracker.evidence(frame)
         judged = self._generations.order[: len(evidence.visibility)]
         shares = {"confidence": confidence(evidence), "visibility": evidence.visibility}
-        stored = {name: np.ones(len(self._poses[0]), np.float32) for name in shares}
+        stored = {name: np.ones(len(self.poses[0]), np.float32) for name in shares}
         for name, of_moving in shares.items():
             stored[name][judged] = of_moving
         return Judgment(**stored, tolerance=TOLERANCE_RADII * self._engine.working.unit_m), evidence

@@ -105,13 +105,6 @@ class Tracker:
         return Rest.build(foreground.means, foreground.rotations, neighbors, weight_sigma=sigma, length_unit=unit)
 
     @property
-    def active(self) -> np.ndarray:
-        """Whether each particle moves, shape [n], bool; the others stay as they are."""
-        moves = np.zeros(len(self._particles), bool)
-        moves[self._generations.order[: len(self._active)]] = True
-        return moves
-
-    @property
     def foreground(self) -> Particles:
         """The particles of moving objects, where they were tracked to."""
         return self._foreground
