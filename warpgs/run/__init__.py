@@ -4,7 +4,7 @@
 
     runs/box/
         config.json        what was asked: scene, timesteps, settings; its marker is what makes the folder a run
-        gaussians.npz      the first timestep and all that stays constant
+        gaussians.npz      the first timestep, all that stays constant, and the frame that everything is stored in
         births/000012.npz  the particles of what entered at one timestep, if anything did: as in gaussians.npz
         poses/000000.npz   centers and rotations at one timestep, plus what the tracker needs to go on from there
         log.jsonl          one line of metrics per timestep; timings only here, so that equal runs have equal .npz bytes
