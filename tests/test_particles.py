@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.test_run import make_gaussians
+from tests.run.makers import make_gaussians
 from warpgs.particles import Particles, add_particles
 
 

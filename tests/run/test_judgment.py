@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.test_run import COUNT, Config, FakeScene, make_gaussians, make_pose, make_run, write_constant
+from tests.run.makers import COUNT, Config, FakeScene, make_gaussians, make_pose, make_run, write_constant
 from warpgs.run import Run
 from warpgs.types import Judgment
 

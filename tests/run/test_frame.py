@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tests.test_run import COUNT, Config, FakeScene, make_gaussians, make_pose
+from tests.run.makers import COUNT, Config, FakeScene, make_gaussians, make_pose
 from warpgs.run import Run
 from warpgs.similarity import Similarity
 
