@@ -18,6 +18,7 @@ from scenes.synthetic import (
     enter,
     hidden,
     plain,
+    stack,
     thin,
     tumble,
 )
@@ -49,6 +50,7 @@ BUILT_IN: dict[str, Callable[[SyntheticOptions], SyntheticScene]] = {
     "arm": arm,
     "cloth": cloth,
     "plain": plain,
+    "stack": stack,
     "thin": thin,
     "enter": enter,
     "hidden": hidden,

@@ -12,6 +12,7 @@ from scenes.synthetic.builtin_cloth import cloth
 from scenes.synthetic.builtin_enter import enter
 from scenes.synthetic.builtin_hidden import hidden
 from scenes.synthetic.builtin_plain import plain
+from scenes.synthetic.builtin_stack import stack
 from scenes.synthetic.builtin_thin import thin
 from scenes.synthetic.builtin_tumble import tumble
 from scenes.synthetic.options import DEFAULTS, SyntheticOptions
@@ -41,6 +42,7 @@ __all__ = [
     "room",
     "rope",
     "sheet",
+    "stack",
     "thin",
     "tumble",
 ]

@@ -37,7 +37,7 @@ from warpgs.track import PRESETS, TrackConfig, track
 from warpgs.types import GroundTruth, Scene, Tracks
 
 SUITE = (
-    "tumble", "arm", "cloth", "plain", "thin", "enter", "hidden", "tumble+four", "tumble+exposure",
+    "tumble", "arm", "cloth", "plain", "stack", "thin", "enter", "hidden", "tumble+four", "tumble+exposure",
     "tumble+ragged_masks", "tumble+no_masks", "tumble+noisy_cloud", "tumble+no_cloud", "tumble+calibration",
     "tumble+small", "tumble+large", "tumble+turned", "tumble+far", "tumble+shuffled",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
 from scenes import SyntheticOptions, SyntheticScene
-from scenes.synthetic import Body, Pattern, Texture, ball, box, enter, hidden, rope, sheet, tumble
+from scenes.synthetic import Body, Pattern, Texture, ball, box, enter, hidden, rope, sheet, stack, tumble
 from scenes.synthetic.raycast import LIFT, color_points, upload
 from scenes.synthetic.shading import AMBIENT, DIRECT, LIGHT, SHADOW
 from warpgs.types import Camera
@@ -251,6 +251,15 @@ def test_bodies_that_enter_have_truth_from_then_on():
     assert {names[index] for index in np.unique(late.body_index)} >= {"dropper", "parcel"}
     counts = np.sum([scene._see(15, camera, late.points[15]) for camera in scene.cameras("train")], axis=0)
     assert counts.min() >= 2 and late.points.shape[0] == 16
+
+
+def test_stack_stands_at_the_start_falls_apart_and_leaves_the_book_alone():
+    poses = stack(replace(OPTIONS, timesteps=30)).ground_truth().world_from_body
+    heights = np.diff(poses[0, :3, 2, 3])
+    np.testing.assert_allclose(heights, [0.21, 0.18], atol=1e-12)  # half of both: they touch
+    gaps = np.linalg.norm(np.diff(poses[:, [0, 1, 2, 4], :3, 3], axis=1), axis=2)
+    assert (gaps[-1] > 1.5 * gaps[0]).sum() >= 2
+    np.testing.assert_allclose(poses[:, 3, :3, 3], np.broadcast_to(poses[0, 3, :3, 3], (30, 3)), atol=1e-3)
 
 
 def test_hidden_body_is_out_of_every_camera_for_five_timesteps_and_comes_back():
