@@ -18,11 +18,12 @@ from pathlib import Path
 from usd_export.dynamic3dgs import write_dynamic3dgs
 from usd_export.form import Progress, Writer, check_tracks, silent
 from usd_export.ply import write_ply
+from usd_export.reading import READERS, read_tracks
 from usd_export.staging import publish, staged
 from warpgs.checks import check_absent, check_suffix, refuse
 from warpgs.types import Tracks
 
-__all__ = ["WRITERS", "export", "export_usd"]
+__all__ = ["READERS", "WRITERS", "export", "export_usd", "read_tracks"]
 
 
 def _write_usd(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:

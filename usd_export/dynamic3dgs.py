@@ -29,7 +29,9 @@ def write_dynamic3dgs(tracks: Tracks, path: Path, progress: Progress) -> list[Pa
     The format has no place for colors that depend on the direction of sight: harmonics are left out. Nor has it one for
     particles that are born later: they wait at the pose of their birth, and ``birth`` [n], the instant from which each
     is to be drawn, is written beside the others where it is not 0 for all. ``confidence`` and ``visibility`` [t, n],
-    see Judgment, are written where the tracks know them, with ``tolerance`` [1] in the source's unit.
+    see Judgment, are written where the tracks know them, with ``tolerance`` [1] in the source's unit. For the way back
+    ``source_from_world`` [4, 4], ``timesteps`` [t] and ``fps`` [1] are there too. The latter, and ``tolerance``, are
+    float64.
 
     Raises:
         OSError: no room on the disk.
@@ -44,25 +46,34 @@ def write_dynamic3dgs(tracks: Tracks, path: Path, progress: Progress) -> list[Pa
         "cam_m": tracks.camera_log_gains,
         "cam_c": tracks.camera_offsets,
     }
+    way_back = {
+        "source_from_world": tracks.source_from_world,
+        "timesteps": np.array(tracks.timesteps),
+        "fps": np.array([tracks.fps]),
+    }
     if tracks.birth is not None and tracks.birth.any():
         constant["birth"] = tracks.birth
     if tracks.confidence is not None and tracks.visibility is not None and tracks.tolerance is not None:
-        tolerance = np.array([source.scale * tracks.tolerance])
-        constant |= {"confidence": tracks.confidence, "visibility": tracks.visibility, "tolerance": tolerance}
+        constant |= {"confidence": tracks.confidence, "visibility": tracks.visibility}
+        way_back["tolerance"] = np.array([source.scale * tracks.tolerance])
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         _stream(archive, "means3D", (steps, count, 3), map(source.points, tracks.means))
         _stream(archive, "unnorm_rotations", (steps, count, 4), map(source.rotations_wxyz, tracks.rotations_wxyz))
         _stream(archive, "rgb_colors", (steps, count, 3), (tracks.colors for _ in range(steps)))
         for name, array in constant.items():
             _stream(archive, name, array.shape, [array])
+        for name, array in way_back.items():
+            _stream(archive, name, array.shape, [array], "<f8")
     progress(steps, steps)
     return [path]
 
 
-def _stream(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], parts: Iterable[np.ndarray]) -> None:
+def _stream(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], parts: Iterable[np.ndarray], kind: str = "<f4"
+) -> None:
     """Add one array of an ``.npz``, part by part: a long recording is never held a second time."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    header = {"descr": kind, "fortran_order": False, "shape": shape}
     with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
         np.lib.format.write_array_header_1_0(member, header)
         for part in parts:
-            member.write(np.ascontiguousarray(part, "<f4").tobytes())
+            member.write(np.ascontiguousarray(part, kind).tobytes())

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from warpgs.checks import refuse, sentence
+
+NPZ_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,  # a place in the file that cannot be
+    RuntimeError,  # a member that says it is encrypted
+    ValueError,
+)
+"""What reading a damaged ``.npz`` may raise."""
 
 
 @contextmanager
@@ -59,8 +73,10 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def read_npz(path: Path, remedy: str = "restore the file from its source") -> dict[str, np.ndarray]:
-    """All arrays of an ``.npz``, by name; pickled objects are never loaded and checksums are verified.
+def read_npz(
+    path: Path, remedy: str = "restore the file from its source", *, only: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """All arrays of an ``.npz``, or ``only`` some, by name; no pickled objects are loaded, and checksums are verified.
 
     Raises:
         FileNotFoundError: no such file.
@@ -72,8 +88,8 @@ def read_npz(path: Path, remedy: str = "restore the file from its source") -> di
         refuse(path, "an .npz file", f"{path.stat().st_size} bytes of something else, or only the start of one", remedy)
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: _array(arrays[name]) for name in arrays.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, ValueError) as error:
+            return {name: _array(arrays[name]) for name in (arrays.files if only is None else only)}
+    except NPZ_DAMAGE as error:
         refuse(path, "an .npz file of plain arrays", str(error).rstrip("."), remedy)
 
 

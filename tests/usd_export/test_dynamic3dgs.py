@@ -32,7 +32,14 @@ def test_dynamic3dgs_has_the_arrays_its_users_expect(tmp_path: Path):
         "log_scales": (n, 3),
         "cam_m": (2, 3),
         "cam_c": (2, 3),
+        "source_from_world": (4, 4),
+        "timesteps": (t,),
+        "fps": (1,),
     }
+    way_back = {name: arrays.pop(name) for name in ("source_from_world", "timesteps", "fps")}
+    assert {array.dtype for array in way_back.values()} == {np.dtype("<f8")}
+    np.testing.assert_array_equal(way_back["source_from_world"], tracks.source_from_world)
+    assert way_back["timesteps"].tolist() == list(tracks.timesteps) and way_back["fps"] == [tracks.fps]
     assert {array.dtype for array in arrays.values()} == {np.dtype("<f4")}
     assert all(array.flags.c_contiguous for array in arrays.values())
 

@@ -9,7 +9,7 @@ from tests.evaluate.test_trajectories import make_tracks
 from warpgs.checks import check_camera
 from warpgs.query.geometry import project
 from warpgs.types import Camera
-from warpgs.view import foreground_center, look_at, orbit
+from warpgs.view import foreground_center, held, look_at, orbit, orbit_whole
 
 
 def make_camera(center, name="a") -> Camera:
@@ -63,3 +63,31 @@ def test_foreground_center_ignores_the_background():
     mixed = replace(tracks, foreground=np.array([1, 0], np.float32))
     np.testing.assert_allclose(foreground_center(mixed), [1, 2, 3])
     np.testing.assert_allclose(foreground_center(replace(tracks, foreground=np.zeros(2, np.float32))), [5, 5.5, 6])
+
+
+def test_orbit_without_cameras_sees_nearly_all_of_the_foreground_from_everywhere():
+    rng = np.random.default_rng(0)
+    means = np.concatenate([rng.normal([5, -2, 1], 0.3, size=(5, 200, 3)), rng.normal(0, 40, size=(5, 50, 3))], axis=1)
+    tracks = replace(make_tracks(means), foreground=(np.arange(250) < 200).astype(np.float32))
+    path = orbit_whole(tracks)
+    assert len(path) == 5
+    for i, camera in enumerate(path):
+        check_camera("orbit", camera)
+        pixels, ahead = project(means[i, :200], camera)
+        inside = ((pixels > 0) & (pixels < [camera.width, camera.height])).all(axis=1) & ahead
+        assert inside.mean() > 0.95
+        assert np.ptp(pixels[inside, 1]) > 0.4 * camera.height  # and not from too far
+
+
+def test_orbit_without_cameras_sees_a_single_particle():
+    tracks = make_tracks(np.array([[[1.0, 2.0, 3.0]]]))
+    (camera,) = orbit_whole(tracks)
+    np.testing.assert_allclose(project(tracks.means[0].astype(float), camera)[0], [[320, 180]], atol=1e-3)
+
+
+def test_held_lasts_without_a_copy():
+    tracks = make_tracks(np.array([[[0, 0, 0], [9, 9, 9]]], float))
+    longer = held(replace(tracks, confidence=np.full((1, 2), 0.5, np.float32)), 4)
+    assert len(longer) == 4 and len(longer.timesteps) == 4 and longer.confidence.shape == (4, 2)
+    np.testing.assert_array_equal(longer.at(3).means, tracks.means[0])
+    assert longer.means.strides[0] == 0

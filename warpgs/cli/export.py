@@ -7,12 +7,14 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from warpgs.cli.shared import Flag, Verb, progress_bar
+from warpgs.cli.shared import Flag, Verb, open_tracks, progress_bar
 
 
 @dataclass(frozen=True)
 class Export:
     """Write a run for other programs, by suffix: .usda .usdc .usdz (OpenUSD), .npz (Dynamic3DGaussians), .ply (3DGS).
+
+    Converts files of these kinds too.
 
     The .npz is in the source's own frame and units; .ply writes one file per timestep.
 
@@ -20,7 +22,7 @@ class Export:
     """
 
     run: Positional[Path]
-    """The run directory."""
+    """The run directory, or a file: .usd .usda .usdc .usdz, .npz (Dynamic3DGaussians), .ply (3DGS)."""
     out: Positional[Path]
     """The file to write."""
     overwrite: Flag = False
@@ -32,10 +34,9 @@ class Export:
 def export_run(arguments: Export) -> None:
     from usd_export import WRITERS, export
     from warpgs.checks import check_suffix
-    from warpgs.run import Run
 
     check_suffix(arguments.out, tuple(WRITERS))  # before the run is read
-    tracks = Run.open(arguments.run).tracks()
+    tracks = open_tracks(arguments.run)
     with progress_bar("export", len(tracks)) as bar:
         paths = export(
             tracks, arguments.out, overwrite=arguments.overwrite, progress=lambda done, _: bar.update(done - bar.n)

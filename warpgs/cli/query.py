@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional, UseAppendAction
 
-from warpgs.cli.shared import Flag, UsageError, Verb, open_run
+from warpgs.cli.shared import Flag, UsageError, Verb, open_tracks, open_tracks_and_scene
 
 if TYPE_CHECKING:
     from warpgs.query import Paths, Query
@@ -32,7 +32,7 @@ class AskPaths:
     """
 
     run: Positional[Path]
-    """The run directory."""
+    """The run directory, or a file of Gaussians as render takes it; pixels then need --scene."""
     pixel: Annotated[Pixels, tyro.conf.arg(metavar="CAMERA TIMESTEP X Y")] = ()
     """What shows at a pixel; may be repeated."""
     point: Annotated[Points, tyro.conf.arg(metavar="X Y Z")] = ()
@@ -46,7 +46,7 @@ class AskPaths:
     output: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
     """Where to write; the standard output when not given."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
-    """Where the scene is now, if it moved since it was tracked."""
+    """Where the scene is now, if it moved since it was tracked; the scene of a file."""
     overwrite: Flag = False
     """Replace an existing output."""
     debug: Flag = False
@@ -57,15 +57,15 @@ def query_run(arguments: AskPaths) -> None:
     from warpgs.checks import check_absent
     from warpgs.files import whole_file
     from warpgs.query import PixelQuery, look, query, write_paths
-    from warpgs.run import Run
 
     if arguments.output is not None:
         check_absent(arguments.output, arguments.overwrite)
     queries = _queries(arguments)
     names = arguments.cameras or tuple(dict.fromkeys(q.camera for q in queries if isinstance(q, PixelQuery)))
     # Positions in space need no scene.
-    run, scene = open_run(arguments.run, arguments.scene) if names else (Run.open(arguments.run), None)
-    tracks = run.tracks()
+    tracks, scene = (
+        open_tracks_and_scene(arguments.run, arguments.scene) if names else (open_tracks(arguments.run), None)
+    )
     paths = query(tracks, queries, scene)
     sights = {name: look(paths, tracks, scene, name) for name in names} if scene is not None else {}
     _warn(paths)

@@ -13,7 +13,7 @@ from tyro.conf import FlagCreatePairsOff
 
 if TYPE_CHECKING:
     from warpgs.run import Run
-    from warpgs.types import Scene
+    from warpgs.types import Scene, Tracks
 
 Flag = FlagCreatePairsOff[bool]
 
@@ -48,6 +48,31 @@ def open_run(path: Path, moved_to: str | None) -> tuple[Run, Scene]:
         if moved_to is not None:
             raise
         raise FileNotFoundError(f"{error}; if the scene moved, say where it is with --scene") from error
+
+
+def is_file_of_gaussians(path: Path) -> bool:
+    """Whether a path names a file of tracks or Gaussians rather than a run directory."""
+    from usd_export import READERS
+
+    return path.suffix.lower() in READERS and not path.is_dir()
+
+
+def open_tracks(path: Path) -> Tracks:
+    """The tracks of a run, or what a file of Gaussians holds."""
+    from usd_export import read_tracks
+    from warpgs.run import Run
+
+    return read_tracks(path) if is_file_of_gaussians(path) else Run.open(path).tracks()
+
+
+def open_tracks_and_scene(path: Path, scene_name: str | None) -> tuple[Tracks, Scene | None]:
+    """The same, with the scene: of a run, or the one that the user names for a file."""
+    from scenes import open_scene
+
+    if is_file_of_gaussians(path):
+        return open_tracks(path), None if scene_name is None else open_scene(scene_name)
+    run, scene = open_run(path, scene_name)
+    return run.tracks(), scene
 
 
 def description(arguments: type) -> str:

@@ -12,6 +12,17 @@ from warpgs.types import Camera, Tracks
 
 UP = np.array([0.0, 0.0, 1.0])
 
+WHOLE_SIZE = (640, 360)
+"""Width and height [px] of pictures where no camera says."""
+WHOLE_FOCAL = 1.2
+"""Focal length where no camera says, in picture heights: 45 degrees from top to bottom."""
+WHOLE_SHARE = 90.0
+"""Percentage of the particles that an orbit without cameras goes around: scans have strays, and a far background."""
+WHOLE_ELEVATION = np.deg2rad(20.0)
+"""How far above the horizontal such an orbit looks from."""
+WHOLE_MARGIN = 1.3
+"""How much farther away than to just fill the picture."""
+
 
 def look_at(center: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Pose of an OpenCV camera at ``center`` [m] that looks at ``target`` [m] with the world's z axis up.
@@ -61,6 +72,33 @@ def orbit(cameras: Sequence[Camera], target: np.ndarray, count: int) -> tuple[Ca
         replace(cameras[0], name="orbit", world_from_camera=look_at(center, target), intrinsics=_centered(cameras[0]))
         for center in centers
     )
+
+
+def orbit_whole(tracks: Tracks) -> tuple[Camera, ...]:
+    """One turn around the foreground, around everything where nothing is, for tracks whose cameras nobody knows.
+
+    Returns:
+        A camera per instant.
+    """
+    chosen = tracks.foreground > 0.5
+    means = (tracks.means[:, chosen] if chosen.any() else tracks.means).reshape(-1, 3)
+    target = np.median(means, axis=0).astype(np.float64)
+    reach = float(np.percentile(np.linalg.norm(means - target, axis=1), WHOLE_SHARE))
+    reach += 3.0 * float(np.exp(np.median(tracks.log_scales.max(axis=1))))  # one particle has a size too
+    distance = WHOLE_MARGIN * reach * np.hypot(1.0, 2.0 * WHOLE_FOCAL)  # at which a sphere fills the height
+    width, height = WHOLE_SIZE
+    center = target + distance * np.array([0.0, -np.cos(WHOLE_ELEVATION), np.sin(WHOLE_ELEVATION)])
+    focal = WHOLE_FOCAL * height
+    intrinsics = np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+    return orbit([Camera("orbit", width, height, intrinsics, look_at(center, target))], target, len(tracks))
+
+
+def held(tracks: Tracks, count: int) -> Tracks:
+    """One instant that lasts for ``count``: for a camera that goes around what stands still. Copies nothing."""
+    over_time = ("means", "rotations_wxyz", "confidence", "visibility")
+    arrays = {name: getattr(tracks, name) for name in over_time if getattr(tracks, name) is not None}
+    longer = {name: np.broadcast_to(array, (count, *array.shape[1:])) for name, array in arrays.items()}
+    return replace(tracks, **longer, timesteps=tuple(range(tracks.timesteps[0], tracks.timesteps[0] + count)))
 
 
 def _centered(camera: Camera) -> np.ndarray:
