@@ -54,6 +54,8 @@ ABLATION = {
     "no freezing": "fast:follow.freeze_background=False",
     "no pre-alignment": "fast:follow.rigid.steps=0,follow.rigid.first_steps=0",
     "previous reference": "fast:follow.priors.reference='previous'",
+    "no regrouping": "fast:follow.regroup=False",
+    "mask weight 3": "fast:reconstruct.mask_weight=3,follow.mask_weight=3",
     "no local rotations": "fast:follow.priors.tracked_rotation=1",
 }
 """Settings of the ablation: each switches one thing off, or back to the published choice."""

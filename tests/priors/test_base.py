@@ -135,3 +135,28 @@ def test_rest_refuses_rotations_of_another_count_or_type():
         Rest.build(means, rotations[:2])
     with pytest.raises(TypeError, match="Rest: rotations"):
         Rest.build(means, means)
+
+
+def test_set_neighbors_is_as_if_built_with_them(device):
+    points = np.random.default_rng(3).normal(size=(12, 3))
+    means = wp.array(points, dtype=wp.vec3, device=device)
+    rotations = wp.array(Rotation.random(12, random_state=4).as_quat(), dtype=wp.quat, device=device)
+    first, other = (
+        np.array([[(i + step) % 12 for step in steps] for i in range(12)], np.int32) for steps in ((1, 2, 3), (5, 1, 7))
+    )
+    expected = Rest.build(means, rotations, wp.array(other, device=device), weight_sigma=0.7)
+    rest = Rest.build(means, rotations, wp.array(first, device=device), weight_sigma=0.7)
+    rest.set_reference(wp.array(2.0 * points, dtype=wp.vec3, device=device), rotations)
+    rest.set_neighbors(other, expected.weights.numpy())
+    names = ("neighbors", "lengths", "weights", "reference_offsets", "reference_rotations", "lane_neighbors")
+    for name in (*names, "lane_constants"):
+        np.testing.assert_allclose(
+            getattr(rest, name).numpy(), getattr(expected, name).numpy(), rtol=3e-7, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("neighbors", [[[0], [0]], [[1], [2]], [[1, 0], [0, 1]]])
+def test_set_neighbors_refuses_what_cannot_be(neighbors):
+    rest = Rest.build(*some(2), wp.array([[1], [0]], dtype=int, device="cpu"))
+    with pytest.raises(ValueError, match="Rest: "):
+        rest.set_neighbors(np.array(neighbors, np.int32), np.ones((2, 1)))

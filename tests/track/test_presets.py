@@ -68,6 +68,7 @@ PROTOCOL = {
     "follow.free.final_rate": 1.0,
     # "the k = 20 nearest neighbours", x and q of the previous timestep, lengths in metres, quaternions as tracked
     "follow.priors.neighbors": 20,
+    "follow.regroup": False,
     "follow.priors.reference": "previous",
     "follow.priors.length_unit_m": 1.0,
     "follow.priors.tracked_rotation": 1.0,

@@ -207,7 +207,7 @@ def test_fewer_particles_than_clusters_still_move(count, device):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clusters = make_clusters(means, 40, device=device, shift_rate=0.01)
-    assert 1 <= clusters.count <= count and set(clusters.labels) == set(range(clusters.count))
+    assert len(clusters.labels) == count and set(clusters.labels) == set(range(clusters.labels.max() + 1))
     foreground, gradients = particles_at(means, rotations, device), Particles.zeros(count, device)
     clusters.begin(means, 20)
     gradients.means.fill_(wp.vec3(1.0, 0.0, 0.0))
@@ -219,4 +219,28 @@ def test_coincident_particles_make_one_cluster():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         clusters = make_clusters(np.ones((10, 3)), 4)
-    assert clusters.count == 1
+    assert not clusters.labels.any()
+
+
+def test_clusters_do_not_span_bodies_that_have_parted():
+    rng = np.random.default_rng(3)
+    body = rng.permutation(np.repeat([0, 1], 150))
+    rest = rng.uniform(size=(300, 3)) + np.array([[0.0, 0, 0], [1.0, 0, 0]])[body]
+    clusters = make_clusters(rest, 10)
+    spans = [len(np.unique(body[clusters.labels == label])) for label in np.unique(clusters.labels)]
+    assert max(spans) == 2, "they touch at rest"
+    parted = rest + np.array([[0.0, 0, 0], [0.0, 0.0, 3.0]])[body]
+    clusters.regroup(parted)
+    assert all(len(np.unique(body[clusters.labels == label])) == 1 for label in np.unique(clusters.labels))
+    clusters.regroup(rest + 5.0)
+    assert max(len(np.unique(body[clusters.labels == label])) for label in np.unique(clusters.labels)) == 2
+
+
+def test_empty_clusters_stay_where_they_are(device):
+    clusters = make_clusters(np.ones((10, 3)), 4, device=device)
+    shift = np.array([0.1, 0.2, 0.3])
+    motions = clusters.motions(np.ones((10, 3)), np.ones((10, 3)) + shift)
+    np.testing.assert_allclose(motions[0, :3, 3], shift)
+    np.testing.assert_array_equal(motions[1:], np.tile(np.eye(4), (3, 1, 1)))
+    clusters.begin(np.ones((10, 3)), 5)
+    assert np.isfinite(clusters._centers.numpy()).all()

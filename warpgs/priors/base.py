@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import warp as wp
 
-from warpgs.checks import check_array, refuse
+from warpgs.checks import check_array, check_shape, refuse
 from warpgs.math.numbers import number_type
 from warpgs.particles import Particles
 
@@ -199,6 +199,26 @@ class Rest:
     def pair_count(self) -> int:
         """Number of ordered pairs n k, at least 1: what the neighbor priors average over."""
         return max(self.neighbors.size, 1)
+
+    def set_neighbors(self, neighbors: np.ndarray, weights: np.ndarray) -> None:
+        """Hold on to other pairs, as they were at the first timestep, which becomes the reference.
+
+        Args:
+            neighbors: Index of each particle's neighbors, int32, shape [n, k] as before.
+            weights: w_ij of each pair, shape [n, k].
+
+        Raises:
+            ValueError: Another shape, a neighbor that does not exist.
+        """
+        check_shape("Rest: neighbors", neighbors, self.neighbors.shape)
+        check_shape("Rest: weights", weights, self.weights.shape)
+        _check_neighbors(neighbors, self.means.size)
+        self.neighbors.assign(neighbors)
+        inputs, lengths = [self.means, self.neighbors, 1.0], [self.lengths, self.weights]
+        kernel = rest_kernels(self.dtype).rest
+        wp.launch(kernel, self.neighbors.shape, inputs, lengths, device=self.means.device, record_tape=False)
+        self.weights.assign(weights)
+        self.set_reference(self.means, self.rotations)
 
     def set_reference(self, means: wp.array, rotations: wp.array) -> None:
         """Measure changes of pose from here on: the previous timestep in the paper's form, the first in ours.

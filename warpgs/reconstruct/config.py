@@ -72,9 +72,9 @@ class ReconstructConfig:
     views_per_step: int = 2
     """Training views rendered in every step. Two, so that two cores share the work without changing the result."""
     image_weight: float = 3.0
-    """Weight of the color loss. Equal to the mask's: a trial found bodies again that were lost at 1."""
-    mask_weight: float = 3.0
-    """Weight of the mask loss."""
+    """Weight of the color loss."""
+    mask_weight: float = 1.0
+    """Weight of the mask loss; see that of later timesteps."""
     background_channel: bool = False
     """Compare the rendered background share with the mask too, as the published protocol does."""
     final_means_rate: float = 0.05

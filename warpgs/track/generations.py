@@ -54,7 +54,7 @@ class Generations:
         return [slice(end - count, end) for end, count in zip(ends, self.counts, strict=True) if count]
 
 
-def neighbors_within(means: wp.array, parts: Sequence[slice], count: int) -> tuple[wp.array, np.ndarray]:
+def neighbors_within(means: wp.array, parts: Sequence[slice], count: int) -> np.ndarray:
     """Nearest neighbors of particles among those of their own generation.
 
     Args:
@@ -63,10 +63,6 @@ def neighbors_within(means: wp.array, parts: Sequence[slice], count: int) -> tup
         count: How many neighbors; fewer than any generation has particles.
 
     Returns:
-        Indices, int32, shape [n, count], and the distances of the first generation, shape [m, count].
+        Indices, nearest first, int32, shape [n, count].
     """
-    indices, distances = zip(*(nearest_neighbors(means[part], count) for part in parts), strict=True)
-    if len(parts) == 1:
-        return indices[0], distances[0].numpy()
-    shifted = [index.numpy() + part.start for index, part in zip(indices, parts, strict=True)]
-    return wp.array(np.concatenate(shifted), dtype=wp.int32, device=means.device), distances[0].numpy()
+    return np.concatenate([nearest_neighbors(means[part], count)[0].numpy() + part.start for part in parts])

@@ -74,10 +74,10 @@ def move_centers_kernel(
 
 
 class Clusters:
-    """k-means clusters of the foreground at the first timestep, and of what entered later."""
+    """k-means clusters of the foreground, and of what entered later."""
 
     def __init__(self, parts: Sequence[np.ndarray], config: RigidConfig, *, device: wp.Device, seed: int) -> None:
-        """Cluster particles.
+        """Cluster particles by where they are at rest.
 
         Args:
             parts: Foreground centers of the first timestep, then of each later generation at its birth [scene radii],
@@ -86,28 +86,42 @@ class Clusters:
             device: Where the particles live.
             seed: Of the clustering.
         """
-        self.labels = np.zeros(0, np.int32)
-        self.count = 0
-        for number, means in enumerate(parts):
-            wanted = max(1, round(config.clusters * len(means) / len(parts[0])))
-            random = np.random.default_rng([seed, 2, number] if number else [seed, 2])
-            labels = _kmeans(means.astype(np.float64), wanted, random) + np.int32(self.count)
-            self.labels = np.concatenate([self.labels, labels])
-            self.count = int(self.labels.max()) + 1
+        self._parts, self._seed = [part.astype(np.float64) for part in parts], seed
+        self._wanted = [max(1, round(config.clusters * len(part) / len(parts[0]))) for part in parts]
+        self.count = sum(self._wanted)
         self.device = device
-        self._device_labels = wp.array(self.labels, dtype=int, device=device)
+        self._device_labels = wp.zeros(sum(map(len, parts)), dtype=int, device=device)
         self._centers = wp.zeros(self.count, dtype=wp.vec3, device=device)
         self._motion = {name: wp.zeros(self.count, dtype=wp.vec3, device=device) for name in ("shifts", "turns")}
         self._adj_motion = {name: wp.zeros_like(array) for name, array in self._motion.items()}
         rates = {"shifts": config.shift_rate, "turns": config.turn_rate}
         self._adam = Adam(self._motion, rates)
         self._final_rate = config.final_rate
+        self._label(self._parts)
+
+    def regroup(self, means: np.ndarray) -> None:
+        """Cluster anew: together is what was near at rest and is near now.
+
+        Args:
+            means: Centers of all particles [scene radii], shape [n, 3].
+        """
+        now = np.split(means.astype(np.float64), np.cumsum([len(part) for part in self._parts])[:-1])
+        self._label([np.concatenate(both, axis=1) for both in zip(self._parts, now, strict=True)])
+
+    def _label(self, features: Sequence[np.ndarray]) -> None:
+        """Cluster each generation by its features, shape [n, f] each. Some of ``count`` clusters may stay empty."""
+        labels = []
+        for number, (points, wanted) in enumerate(zip(features, self._wanted, strict=True)):
+            random = np.random.default_rng([self._seed, 2, number] if number else [self._seed, 2])
+            labels.append(_kmeans(points, wanted, random) + np.int32(sum(self._wanted[:number])))
+        self.labels = np.concatenate(labels)
+        self._device_labels.assign(self.labels)
 
     def begin(self, means: np.ndarray, steps: int) -> None:
         """Start aligning from these centers, shape [n, 3], with rates that decay over ``steps``."""
         sums = np.zeros((self.count, 3))
         np.add.at(sums, self.labels, means)
-        self._centers.assign(sums / np.bincount(self.labels, minlength=self.count)[:, None])
+        self._centers.assign(sums / np.maximum(np.bincount(self.labels, minlength=self.count), 1)[:, None])
         self._adam.reset()
         if steps:
             self._adam.decay(steps, self._final_rate)
@@ -133,9 +147,12 @@ class Clusters:
         wp.launch(kernel, dim, inputs, outputs, device=self.device, record_tape=False)
 
     def motions(self, means_from: np.ndarray, means_to: np.ndarray) -> np.ndarray:
-        """The rigid motion of every cluster between two timesteps, shape [count, 4, 4]."""
-        members = [np.flatnonzero(self.labels == cluster) for cluster in range(self.count)]
-        return np.stack([fit_rigid(means_from[rows], means_to[rows]) for rows in members])
+        """The rigid motion of every cluster between two timesteps, shape [count, 4, 4]; empty ones stay."""
+        motions = np.tile(np.eye(4), (self.count, 1, 1))
+        for cluster in np.unique(self.labels):
+            rows = np.flatnonzero(self.labels == cluster)
+            motions[cluster] = fit_rigid(means_from[rows], means_to[rows])
+        return motions
 
 
 def _kmeans(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

@@ -29,7 +29,8 @@ from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.order import ViewOrder
 from warpgs.track.config import FollowConfig, PriorConfig
 from warpgs.track.evidence import Evidence, Witness, evidence
-from warpgs.track.generations import Generations, neighbors_within
+from warpgs.track.generations import Generations
+from warpgs.track.neighborhood import Neighborhood
 from warpgs.track.predict import Poses, predict_linear, predict_rigid
 from warpgs.track.rigid import Clusters
 from warpgs.types import Frame, Gaussians
@@ -73,7 +74,7 @@ class Tracker:
         self._unpredicted = True
         self._witness, self._shown = Witness(objective), -1
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
-        self._rest = self._make_rest(config.priors)
+        self._neighborhood, self._rest = self._make_rest(config.priors)
         self._priors = _foreground_priors(generations.parts[0], config.priors)
         self._background_rest = None
         if not config.freeze_background and self._moving < count:
@@ -93,16 +94,15 @@ class Tracker:
     def _iteration(self, update: Callable[[], None]) -> Iteration:
         return Iteration(self._objective, self._drawn, self._gradients, update, beside=self._accumulate_priors)
 
-    def _make_rest(self, config: PriorConfig) -> Rest | None:
+    def _make_rest(self, config: PriorConfig) -> tuple[Neighborhood, Rest] | tuple[None, None]:
         parts = self._generations.slices()
         count = min([config.neighbors, *(rows.stop - rows.start - 1 for rows in parts)]) if parts else 0
         if count < 1:
-            return None
-        foreground = self._foreground
-        neighbors, distances = neighbors_within(foreground.means, parts, count)
-        sigma = config.sigma_m or config.sigma_neighbors * float(np.median(distances[:, -1]))
-        unit = config.length_unit_m or 1.0
-        return Rest.build(foreground.means, foreground.rotations, neighbors, weight_sigma=sigma, length_unit=unit)
+            return None, None
+        means, rotations, unit = self._foreground.means, self._foreground.rotations, config.length_unit_m or 1.0
+        around = Neighborhood.of(means, parts, count, config.sigma_m, config.sigma_neighbors)
+        neighbors = wp.array(around.nearest(), dtype=wp.int32, device=means.device)
+        return around, Rest.build(means, rotations, neighbors, weight_sigma=around.sigma, length_unit=unit)
 
     @property
     def foreground(self) -> Particles:
@@ -142,9 +142,7 @@ class Tracker:
             The poses of all particles in the order of storage, and the mean PSNR [dB] of the last training views.
         """
         self._show(frame)
-        if self._rest is not None and self._config.priors.reference == "previous":
-            self._upload(self._last)
-            self._rest.set_reference(self._foreground.means, self._foreground.rotations)
+        self._regroup()
         predicted = self._predicted()
         self._upload(predicted)
         self._unpredicted = self._unpredicted or missed(self._foreground)
@@ -175,6 +173,18 @@ class Tracker:
     def _show(self, frame: Frame) -> None:
         self._objective.load(frame)
         self._shown = frame.timestep
+
+    def _regroup(self) -> None:
+        """Decide from the last poses who holds together, and what the priors refer to."""
+        means = self._last[0][: self._moving]
+        if self._rest is not None:
+            if self._config.regroup:
+                self._rest.set_neighbors(*self._neighborhood.at(means))
+            if self._config.priors.reference == "previous":
+                self._upload(self._last)
+                self._rest.set_reference(self._foreground.means, self._foreground.rotations)
+        if self._clusters is not None and self._config.regroup:
+            self._clusters.regroup(means)
 
     def _predicted(self) -> Poses:
         prediction = self._config.prediction
