@@ -36,13 +36,13 @@ BLIND = "fast:follow.free.steps=12,follow.rigid.steps=15,follow.rigid.first_step
 FIT = (
     ("tumble", PRESET), ("tumble", HASTY), ("tumble", BLIND), ("plain", PRESET), ("plain", HASTY), ("plain", BLIND),
     ("thin", PRESET), ("thin", BLIND), ("cloth", PRESET), ("cloth", BLIND), ("hidden", PRESET),
-    ("tumble+four", PRESET), ("tumble+four", BLIND),
+    ("tumble+four", PRESET), ("tumble+four", BLIND), ("stack", PRESET), ("stack", BLIND),
 )  # fmt: skip
 """Recordings and settings that the coefficients are fitted on."""
 VERIFY = (
     ("arm", PRESET), ("arm", BLIND), ("enter", PRESET), ("cloth+take2", PRESET), ("cloth+take2", BLIND),
     ("tumble+take2+ragged_masks", PRESET), ("tumble+take2+ragged_masks", BLIND), ("hidden+take2", PRESET),
-    ("plain+take2", PRESET), ("plain+take2", HASTY), ("plain+take2", BLIND),
+    ("plain+take2", PRESET), ("plain+take2", HASTY), ("plain+take2", BLIND), ("stack+take2", PRESET),
 )  # fmt: skip
 """Others, to check them on."""
 RIDGE = 3e-4
