@@ -70,7 +70,7 @@ class Field:
 
     def stage_from_prim(self, time: Usd.TimeCode) -> np.ndarray:
         """The transform from the prim's frame to the stage's, shape [4, 4], for columns."""
-        return np.array(UsdGeom.XformCache(time).GetLocalToWorldTransform(self.prim)).T
+        return stage_from_prim(self.prim, time)
 
     def is_visible(self, time: Usd.TimeCode) -> bool:
         return UsdGeom.Imageable(self.prim).ComputeVisibility(time) != UsdGeom.Tokens.invisible
@@ -92,10 +92,20 @@ def open_stage(path: Path) -> Usd.Stage:
 def find_fields(stage: Usd.Stage) -> list[Field]:
     """Every field of Gaussians in a stage, instances included, in the order of the stage; none that merely guides or
     stands in for another."""
-    prims = stage.Traverse(Usd.TraverseInstanceProxies())
+    return find_fields_under(stage.GetPseudoRoot())
+
+
+def find_fields_under(root: Usd.Prim) -> list[Field]:
+    """The same, of a prim and all below."""
+    prims = Usd.PrimRange(root, Usd.TraverseInstanceProxies())
     drawn = (UsdGeom.Tokens.default_, UsdGeom.Tokens.render)
     return [
         Field(prim)
         for prim in prims
         if prim.IsA(UsdVol.ParticleField3DGaussianSplat) and UsdGeom.Imageable(prim).ComputePurpose() in drawn
     ]
+
+
+def stage_from_prim(prim: Usd.Prim, time: Usd.TimeCode) -> np.ndarray:
+    """The transform from a prim's frame to the stage's, shape [4, 4], for columns."""
+    return np.array(UsdGeom.XformCache(time).GetLocalToWorldTransform(prim)).T

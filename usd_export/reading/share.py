@@ -78,7 +78,7 @@ class Share:
             NotImplementedError: a transform whose scale changes.
         """
         first = self.world_from_prim(codes[0])
-        pose = self._pose(codes[0], first)
+        pose = self._pose_in(codes[0], first)
         yield pose
         for code in codes[1:]:
             if self.moves():
@@ -86,8 +86,12 @@ class Share:
                 if abs(world_from_prim.scale / first.scale - 1.0) > GROWTH_TOLERANCE:
                     got = f"{first.scale:.4g} at first, {world_from_prim.scale:.4g} at {code}"
                     raise NotImplementedError(sentence(self._what(), "a transform of constant scale", got))
-                pose = self._pose(code, world_from_prim)
+                pose = self._pose_in(code, world_from_prim)
             yield pose
+
+    def pose(self, code: Usd.TimeCode) -> tuple[np.ndarray, np.ndarray]:
+        """The same of one instant."""
+        return self._pose_in(code, self.world_from_prim(code))
 
     def log_scales(self, world_from_prim: Similarity) -> np.ndarray:
         """Shape [n, 3], float32."""
@@ -113,7 +117,7 @@ class Share:
     def world_from_prim(self, code: Usd.TimeCode) -> Similarity:
         return Similarity.of(self.world_from_stage @ self.field.stage_from_prim(code), f"{self._what()}: transform")
 
-    def _pose(self, code: Usd.TimeCode, world_from_prim: Similarity) -> tuple[np.ndarray, np.ndarray]:
+    def _pose_in(self, code: Usd.TimeCode, world_from_prim: Similarity) -> tuple[np.ndarray, np.ndarray]:
         positions = self._array(POSITIONS, self.field.at(POSITIONS, code))
         stored = self.field.at(ORIENTATIONS, code)
         if stored is None:

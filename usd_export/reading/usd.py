@@ -109,10 +109,10 @@ def _instants(path: Path, stage: Usd.Stage, fields: list[Field]) -> Instants:
 
 def _share(path: Path, stage: Usd.Stage, field: Field) -> Share:
     positions = field.first(POSITIONS)
-    return Share(path, field, _world_from_stage(stage), 0 if positions is None else len(positions))
+    return Share(path, field, world_from_stage(stage), 0 if positions is None else len(positions))
 
 
-def _world_from_stage(stage: Usd.Stage) -> np.ndarray:
+def world_from_stage(stage: Usd.Stage) -> np.ndarray:
     """To z up and metres, shape [4, 4]."""
     unit_m = UsdGeom.GetStageMetersPerUnit(stage)
     up = Z_UP_FROM_Y_UP if UsdGeom.GetStageUpAxis(stage) == UsdGeom.Tokens.y else np.eye(4)
@@ -177,5 +177,5 @@ def _recorded(stage: Usd.Stage) -> dict[str, Any]:
     """What our own files say of their source: its frame, and the distance that confidence speaks of."""
     ours = stage.GetRootLayer().customLayerData.get("warpgs", {})
     source_from_stage = np.array(ours.get("source_from_world", Gf.Matrix4d(1.0))).T  # USD multiplies row vectors
-    stage_from_world = np.linalg.inv(_world_from_stage(stage))
+    stage_from_world = np.linalg.inv(world_from_stage(stage))
     return {"source_from_world": source_from_stage @ stage_from_world, "tolerance": ours.get("tolerance")}

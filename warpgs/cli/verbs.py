@@ -1,6 +1,7 @@
 """Every verb of the command line, in the order of ``warpgs --help``. A new one: a file beside this, an entry here."""
 
 from warpgs.cli.bench import BENCH
+from warpgs.cli.check import CHECK
 from warpgs.cli.evaluate import EVALUATE
 from warpgs.cli.export import EXPORT
 from warpgs.cli.inspect import INSPECT
@@ -17,5 +18,6 @@ VERBS = {
     "query": QUERY,
     "render": RENDER,
     "export": EXPORT,
+    "check": CHECK,
     "bench": BENCH,
 }
