@@ -15,8 +15,8 @@ from usd_export.reading.form import COEFFICIENTS
 
 EXTENT_SIGMAS = 3.0
 """Standard deviations that an extent must hold."""
-EXTENT_TOLERANCE = 1e-5
-"""How much less of its size it may hold: rounding of float32."""
+EXTENT_TOLERANCE = {False: 1e-5, True: 2e-3}
+"""How much less it may hold, relative to its largest coordinate: rounding of float32, and of half precision."""
 UNIT_TOLERANCE = 2e-3
 """Deviation of a quaternion's length that half precision may cause."""
 PER_PARTICLE = ("ids", "foreground", "warpgs:confidence", "warpgs:visibility", "displayColor", "displayOpacity")
@@ -156,9 +156,10 @@ def check_extents(subject: Subject) -> Iterator[Finding]:
                 break
             low, high = np.array(stored, np.float64)
             short = np.zeros(1) if box is None else np.concatenate([low - box[0], box[1] - high])
-            if short.max() > EXTENT_TOLERANCE * (1.0 if box is None else float(np.abs(box).max())):
+            if box is not None and short.max() > EXTENT_TOLERANCE[field.is_half()] * float(np.abs(box).max()):
                 rule = f"the 3 sigma of all particles, {_text(box)}"
-                yield fault(place(attribute, code), rule, _text((low, high)), "author it at every sample of the poses")
+                got = f"{_text((low, high))}, short by {short.max():.3g}"
+                yield fault(place(attribute, code), rule, got, "author it at every sample of the poses")
                 break
 
 

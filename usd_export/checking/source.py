@@ -31,10 +31,12 @@ def check_same_particles(subject: Subject) -> Iterator[Finding]:
     count = len(subject.source.log_scales)
     rows = [rows for _, rows in _pairs(subject)]
     seen = np.concatenate(rows) if rows else np.zeros(0, int)
-    known = np.bincount(seen[(seen >= 0) & (seen < count)], minlength=count)
-    if len(seen) != count or (known != 1).any():
-        got = f"{len(seen)}, {int((known > 0).sum())} of them known"
-        yield fault("", f"the {count} particles of the source, by primvars:ids or in their order", got)
+    times = [time for field in subject.fields for time in field.pose_times()]
+    last = max((_index(subject.source, time) for time in times), default=_still_index(subject))
+    known, due = np.bincount(seen, minlength=count), _born(subject.source, last, np.arange(count))
+    if (known > 1).any() or (known[due] == 0).any():
+        got = f"{int((known > 0).sum())} of them, {int((known > 1).sum())} more than once"
+        yield fault("", f"the {int(due.sum())} particles of the source, by primvars:ids or in their order", got)
     for field in subject.fields:
         strange = sorted(set(field.pose_times()) - set(subject.source.timesteps))
         if strange:
@@ -175,15 +177,25 @@ def _instants(subject: Subject) -> Iterator[tuple[Share, np.ndarray, Usd.TimeCod
     arrays are broken, as other checks say, are passed over."""
     for field, rows in _pairs(subject):
         share, source = _share(subject, field, rows), subject.source
-        index_of = {float(timestep): i for i, timestep in enumerate(source.timesteps)}
-        times = [time for time in field.pose_times() if time in index_of]
-        codes = [(Usd.TimeCode(time), index_of[time]) for time in times] or [(Usd.TimeCode.Default(), 0)]
+        times = [time for time in field.pose_times() if time in source.timesteps]
+        codes = [(Usd.TimeCode(time), _index(source, time)) for time in times]
+        codes = codes or [(Usd.TimeCode.Default(), _still_index(subject))]
         for code, index in codes:
             try:
                 share.pose(code)
             except (ValueError, NotImplementedError):
                 break
             yield share, rows, code, index
+
+
+def _index(source: Tracks, time: float) -> int:
+    """Of the last instant that is not after a time code; the first where all are."""
+    return max(int(np.searchsorted(source.timesteps, time, side="right")) - 1, 0)
+
+
+def _still_index(subject: Subject) -> int:
+    """The source's instant that a file without samples shows: at which its stage starts."""
+    return _index(subject.source, subject.stage.GetStartTimeCode())
 
 
 def _share(subject: Subject, field: Field, rows: np.ndarray) -> Share:
@@ -207,7 +219,7 @@ def _is_rigid(subject: Subject, field: Field) -> bool:
 
 
 def _rounding(field: Field, name: str) -> float:
-    return HALF_ROUNDING if field.attribute(name).GetName().endswith("h") else ROUNDING
+    return HALF_ROUNDING if field.attribute(name).GetName() == f"{name}h" else ROUNDING
 
 
 def _angles(one_wxyz: np.ndarray, other_wxyz: np.ndarray) -> np.ndarray:

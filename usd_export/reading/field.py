@@ -31,6 +31,10 @@ class Field:
         full, half = self.prim.GetAttribute(name), self.prim.GetAttribute(f"{name}h")
         return half if half.HasAuthoredValue() and not full.HasAuthoredValue() else full
 
+    def is_half(self) -> bool:
+        """Whether positions, orientations or scales are in half precision."""
+        return any(self.attribute(name).GetName() == f"{name}h" for name in (POSITIONS, ORIENTATIONS, SCALES))
+
     def primvar(self, name: str) -> UsdGeom.Primvar:
         return UsdGeom.PrimvarsAPI(self.prim).GetPrimvar(name)
 

@@ -20,8 +20,6 @@ WHOLE_SHARE = 90.0
 """Percentage of the particles that an orbit without cameras goes around: scans have strays, and a far background."""
 WHOLE_ELEVATION = np.deg2rad(20.0)
 """How far above the horizontal such an orbit looks from."""
-WHOLE_MARGIN = 1.3
-"""How much farther away than to just fill the picture."""
 
 
 def look_at(center: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -85,7 +83,7 @@ def orbit_whole(tracks: Tracks) -> tuple[Camera, ...]:
     target = np.median(means, axis=0).astype(np.float64)
     reach = float(np.percentile(np.linalg.norm(means - target, axis=1), WHOLE_SHARE))
     reach += 3.0 * float(np.exp(np.median(tracks.log_scales.max(axis=1))))  # one particle has a size too
-    distance = WHOLE_MARGIN * reach * np.hypot(1.0, 2.0 * WHOLE_FOCAL)  # at which a sphere fills the height
+    distance = reach * np.hypot(1.0, 2.0 * WHOLE_FOCAL)  # at which a sphere fills the height
     width, height = WHOLE_SIZE
     center = target + distance * np.array([0.0, -np.cos(WHOLE_ELEVATION), np.sin(WHOLE_ELEVATION)])
     focal = WHOLE_FOCAL * height
