@@ -23,6 +23,9 @@ RIGID_SIGMAS = 1.0
 RIGID_RAD = 0.2
 """How far the median particle of a rigid part may be turned from how it was tracked [rad]."""
 
+Pose = tuple[np.ndarray, np.ndarray]
+"""Centers [m], world frame [n, 3], and quaternions w, x, y, z [n, 4]."""
+
 
 def check_same_particles(subject: Subject) -> Iterator[Finding]:
     """The file has the particles of its source, at instants of its source"""
@@ -46,8 +49,7 @@ def check_same_particles(subject: Subject) -> Iterator[Finding]:
 
 def check_same_positions(subject: Subject) -> Iterator[Finding]:
     """Positions in the world are those of the source; of rigid parts, nearly"""
-    for share, rows, code, index in _instants(subject):
-        means, _ = share.pose(code)
+    for share, rows, code, index, (means, _) in _instants(subject):
         expected = subject.source.means[index, rows].astype(np.float64)
         born = _born(subject.source, index, rows)
         error = np.linalg.norm(means - expected, axis=1)[born]
@@ -67,12 +69,12 @@ def check_same_positions(subject: Subject) -> Iterator[Finding]:
 
 def check_same_orientations(subject: Subject) -> Iterator[Finding]:
     """Orientations in the world are those of the source; of rigid parts, nearly"""
-    for share, rows, code, index in _instants(subject):
+    for share, rows, code, index, (_, rotations_wxyz) in _instants(subject):
         expected = subject.source.rotations_wxyz[index, rows].astype(np.float64)
         born = _born(subject.source, index, rows)
         if not born.any():
             continue
-        angle = _angles(share.pose(code)[1], expected)[born]
+        angle = _angles(rotations_wxyz, expected)[born]
         rigid = _is_rigid(subject, share.field)
         limit = RIGID_RAD if rigid else 10.0 * _rounding(share.field, ORIENTATIONS) + 1e-3
         error = float(np.median(angle) if rigid else angle.max())
@@ -172,9 +174,9 @@ def _pairs(subject: Subject) -> Iterator[tuple[Field, np.ndarray]]:
             yield field, rows
 
 
-def _instants(subject: Subject) -> Iterator[tuple[Share, np.ndarray, Usd.TimeCode, int]]:
-    """Where poses can be compared: a field, its particles, a time code and the source's index of it. Fields whose
-    arrays are broken, as other checks say, are passed over."""
+def _instants(subject: Subject) -> Iterator[tuple[Share, np.ndarray, Usd.TimeCode, int, Pose]]:
+    """Where poses can be compared: a field, its particles, a time code, the source's index of it, and the poses in our
+    world. Fields whose arrays are broken, as other checks say, are passed over."""
     for field, rows in _pairs(subject):
         share, source = _share(subject, field, rows), subject.source
         times = [time for time in field.pose_times() if time in source.timesteps]
@@ -182,10 +184,10 @@ def _instants(subject: Subject) -> Iterator[tuple[Share, np.ndarray, Usd.TimeCod
         codes = codes or [(Usd.TimeCode.Default(), _still_index(subject))]
         for code, index in codes:
             try:
-                share.pose(code)
+                pose = share.pose(code)
             except (ValueError, NotImplementedError):
                 break
-            yield share, rows, code, index
+            yield share, rows, code, index, pose
 
 
 def _index(source: Tracks, time: float) -> int:
