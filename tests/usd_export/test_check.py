@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pxr import Gf, Sdf, Usd, UsdGeom, UsdPhysics, Vt
 
 from tests.usd_export.sample import make_tracks, with_births, with_judgments
 from tests.usd_export.stages import HARMONICS, make_field, make_stage, place, put
-from usd_export import export
+from usd_export import export, read_tracks
 from usd_export.checking import CHECKS, COMPARISONS, Report, check_usd, describe
 from warpgs.cli import main
 
@@ -424,6 +425,12 @@ BODIES: dict[str, tuple[bool, Corrupt, str, str]] = {
         "bodies",
         "physics:velocity: expected finite numbers",
     ),
+    "a pose of NaN": (
+        False,
+        of(BODY, lambda p: place(UsdGeom.Xform(p), np.diag([np.nan, 1, 1, 1]), 1)),
+        "finite",
+        "at 1",
+    ),
     "default of a pose": (
         False,
         of(BODY, lambda p: p.GetAttribute("xformOp:transform").ClearDefault()),
@@ -550,3 +557,51 @@ def test_command_refuses_what_is_not_there_or_does_not_open(tmp_path: Path, caps
     (tmp_path / "junk.usdc").write_bytes(b"junk")
     assert main(["check", str(tmp_path / "junk.usdc")]) == 1
     assert "expected a USD file" in capsys.readouterr().err
+
+
+# Files that are not even of the right types
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("positions", "half positions = 1"),
+        ("orientations", "float3[] orientations = [(1, 2, 3)]"),
+        ("scales", 'string scales = "small"'),
+        ("opacities", "float opacities = 0.5"),
+        (HARMONICS, f"token[] {HARMONICS} = []"),
+        ("extent", "float3 extent = (0, 0, 0)"),
+    ],
+)
+def test_array_of_another_type_is_found_by_the_schema_alone_and_not_read(tmp_path: Path, name: str, value: str):
+    stage = make_stage()
+    make_field(stage, count=1).CreateExtentAttr(Vt.Vec3fArray([(-9, -9, -9), (9, 9, 9)]))
+    lines = stage.GetRootLayer().ExportToString().splitlines()
+    wrong = [value if f"[] {name} = " in line else line for line in lines]
+    assert wrong != lines
+    path = tmp_path / "wrong.usda"
+    path.write_text("\n".join(wrong))
+    report = check_usd(path, make_tracks(steps=1, count=1))
+    assert report.failed() - {"same particles"} in ({"schema"}, {"schema", "validators"})
+    assert report.findings["schema"][0].where == f"/World/Splats.{name}"
+    with pytest.raises(ValueError, match=rf"wrong\.usda: /World/Splats\.{name}: expected the type of the schema"):
+        read_tracks(path)
+
+
+def test_text_with_words_in_the_wrong_places_is_checked_or_refused(tmp_path: Path):
+    """Damage that still parses: nothing but sentences comes of it."""
+    rng = np.random.default_rng(4)
+    make_body().Export(str(tmp_path / "body.usda"))
+    export(with_births(make_tracks(steps=3, count=6, static=3), (1,)), tmp_path / "raw.usda")
+    words = ["-1", "nan", "inf", "0", "[]", "()", '"x"', "None", "half", "token", "(1, 2, 3)"]
+    for trial in range(60):
+        text = (tmp_path / ("body.usda", "raw.usda")[trial % 2]).read_text()
+        spans = [match.span() for match in re.finditer(r"[A-Za-z_:.]+|-?[\d.e-]+|\[[^\]]*\]", text)]
+        start, end = spans[rng.integers(0, len(spans))]
+        path = tmp_path / f"damaged_{trial}.usda"  # OpenUSD remembers layers by name
+        path.write_text(text[:start] + words[rng.integers(0, len(words))] + text[end:])
+        for examine in (read_tracks, check_usd, lambda path: check_usd(path, make_tracks(steps=3, count=6))):
+            try:
+                examine(path)
+            except (ValueError, NotImplementedError) as error:
+                assert path.name in str(error)

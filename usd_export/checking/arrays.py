@@ -25,7 +25,11 @@ PER_PARTICLE = ("ids", "foreground", "warpgs:confidence", "warpgs:visibility", "
 
 def check_schema(subject: Subject) -> Iterator[Finding]:
     """There are Gaussians, with all that the schema needs, in full or in half precision"""
-    if not subject.fields:
+    for field, names in subject.mistyped.items():
+        for name in names:
+            kind = field.prim.GetPrimDefinition().GetPropertyMetadata(name, "typeName")
+            yield fault(f"{field.path}.{name}", kind, "another type", "author it with the type of the schema")
+    if not subject.fields and not subject.mistyped:
         yield fault("", "a UsdVol.ParticleField3DGaussianSplat", "none", "export the particles as that")
     for field in subject.fields:
         for name in ARRAYS:
@@ -65,10 +69,14 @@ def check_finite(subject: Subject) -> Iterator[Finding]:
         attributes = [field.attribute(name) for name in ARRAYS] + [field.prim.GetAttribute("extent")]
         for attribute in attributes:
             for where, _, values in authored(attribute):
-                bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+                bad = ~np.isfinite(values).reshape(len(values), -1 if len(values) else 0).all(axis=1)
                 if bad.any():
                     yield fault(where, "finite numbers", some(values, bad), "remove these particles")
                     break
+        times = [Usd.TimeCode.Default(), *map(Usd.TimeCode, field.pose_times())]
+        broken = [code for code in times if not np.isfinite(field.stage_from_prim(code)).all()]
+        if broken:
+            yield fault(f"{field.path} at {broken[0]}", "a finite transform to the stage", "NaN or infinity")
 
 
 def check_quaternions(subject: Subject) -> Iterator[Finding]:

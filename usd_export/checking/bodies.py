@@ -14,6 +14,8 @@ CONVEX = ("convexHull", "convexDecomposition")
 """Approximations that moving bodies can have."""
 FLATNESS = 1e-4
 """How far a vertex may stand out of a convex mesh, as a share of its size."""
+SLIVER = 1e-6
+"""Area of a face, as a share of the square of the mesh's size, below which rounding decides where it faces."""
 INSIDE_SHARE = 0.9
 """Of the opacity of a body's particles, how much must have its center inside the colliders."""
 INSIDE_MARGIN = 0.05
@@ -53,9 +55,9 @@ def _check_mass(body: Usd.Prim, *, is_free: bool) -> Iterator[Finding]:
     """Of a body: mass or density above 0 where they are authored; 0 means that the engine guesses."""
     mass = UsdPhysics.MassAPI(body)
     values = {name: body.GetAttribute(f"physics:{name}") for name in ("mass", "density")}
-    known = {name: float(each.Get()) for name, each in values.items() if each and each.HasAuthoredValue()}
+    known = {name: each.Get() for name, each in values.items() if each and each.HasAuthoredValue()}
     for name, value in known.items():
-        if not (np.isfinite(value) and value > 0.0):
+        if not (isinstance(value, float) and np.isfinite(value) and value > 0.0):
             yield fault(
                 f"{body.GetPath()}.physics:{name}", "a number above 0", value, "density x volume of the collider"
             )
@@ -77,10 +79,11 @@ def _check_mesh(prim: Usd.Prim) -> Iterator[Finding]:
     body = _body_of(prim)
     if approximation not in CONVEX and body and _is_free(body):
         yield fault(where, "approximation " + " or ".join(CONVEX), approximation, "engines move only convex meshes")
-    points = np.array(mesh.GetPointsAttr().Get() or [], np.float64).reshape(-1, 3)
-    counts, indices = (
-        np.array(each.Get() or [], int) for each in (mesh.GetFaceVertexCountsAttr(), mesh.GetFaceVertexIndicesAttr())
-    )
+    attributes = (mesh.GetPointsAttr(), mesh.GetFaceVertexCountsAttr(), mesh.GetFaceVertexIndicesAttr())
+    points, counts, indices = (np.array([] if (value := each.Get()) is None else value) for each in attributes)
+    if points.shape[1:] != (3,) or points.dtype.kind != "f" or {counts.dtype.kind, indices.dtype.kind} != {"i"}:
+        yield fault(where, "points, and counts and indices of faces", "none, or of other types", "write the mesh again")
+        return
     if len(points) < 4 or not np.isfinite(points).all():
         yield fault(where, "four or more finite points", len(points), "leave the collider out")
     elif len(indices) != counts.sum() or (indices < 0).any() or (indices >= len(points)).any():
@@ -91,15 +94,16 @@ def _check_mesh(prim: Usd.Prim) -> Iterator[Finding]:
 
 def _check_convex(where: str, mesh: UsdGeom.Mesh) -> Iterator[Finding]:
     points = np.array(mesh.GetPointsAttr().Get(), np.float64)
-    normals, offsets = _planes(mesh)
-    out = float((points @ normals.T - offsets).max())
     size = float(np.linalg.norm(np.ptp(points, axis=0)))
-    if out > FLATNESS * size:
-        inwards = float((points @ -normals.T + offsets).max()) <= FLATNESS * size
-        got = "faces wound inwards" if inwards else f"a vertex {out:.3g} outside of a face"
-        yield fault(where, "a convex mesh, as its approximation is convexHull", got, "write the hull itself")
-    if np.linalg.matrix_rank(points - points.mean(axis=0), tol=1e-6 * max(size, 1e-30)) < 3:
+    normals, offsets = _planes(mesh)
+    if not len(normals) or np.linalg.matrix_rank(points - points.mean(axis=0), tol=1e-6 * size) < 3:
         yield fault(where, "a hull with a volume", "a flat one", "give it a thickness")
+        return
+    heights = points @ normals.T - offsets
+    if heights.max() > FLATNESS * size:
+        inwards = -heights.min() <= FLATNESS * size
+        got = "faces wound inwards" if inwards else f"a vertex {heights.max():.3g} outside of a face"
+        yield fault(where, "a convex mesh, as its approximation is convexHull", got, "write the hull itself")
 
 
 def _check_contents(body: Usd.Prim) -> Iterator[Finding]:
@@ -108,7 +112,7 @@ def _check_contents(body: Usd.Prim) -> Iterator[Finding]:
     meshes = [prim for prim in meshes if not any(_check_mesh(prim))]
     code = Usd.TimeCode.Default()
     inside, weights = [], []
-    for field in find_fields_under(body):
+    for field in (field for field in find_fields_under(body) if not field.mistyped()):
         positions, opacities = field.at(POSITIONS, code), field.at(OPACITIES, code)
         if positions is None or opacities is None or len(positions) != len(opacities):
             continue
@@ -127,7 +131,10 @@ def _check_contents(body: Usd.Prim) -> Iterator[Finding]:
 
 def _holds(prim: Usd.Prim, points: np.ndarray, code: Usd.TimeCode) -> np.ndarray:
     """Whether points [n, 3], stage frame, are in or near a convex mesh, shape [n], bool."""
-    matrix = np.linalg.inv(stage_from_prim(prim, code))
+    stage_from_mesh = stage_from_prim(prim, code)
+    if not np.isfinite(stage_from_mesh).all():
+        return np.zeros(len(points), bool)
+    matrix = np.linalg.pinv(stage_from_mesh)  # a transform of scale 0 has no inverse
     local = points @ matrix[:3, :3].T + matrix[:3, 3]
     mesh = UsdGeom.Mesh(prim)
     corners = np.array(mesh.GetPointsAttr().Get(), np.float64)
@@ -137,7 +144,7 @@ def _holds(prim: Usd.Prim, points: np.ndarray, code: Usd.TimeCode) -> np.ndarray
 
 
 def _planes(mesh: UsdGeom.Mesh) -> tuple[np.ndarray, np.ndarray]:
-    """Outward unit normals [f, 3] and offsets [f] of the faces, by the winding of each's first corner that turns."""
+    """Outward unit normals [f, 3] and offsets [f] of the faces by their winding, slivers left out."""
     points = np.array(mesh.GetPointsAttr().Get(), np.float64)
     indices = np.array(mesh.GetFaceVertexIndicesAttr().Get())
     flip = -1.0 if mesh.GetOrientationAttr().Get() == UsdGeom.Tokens.leftHanded else 1.0
@@ -147,7 +154,7 @@ def _planes(mesh: UsdGeom.Mesh) -> tuple[np.ndarray, np.ndarray]:
         start += count
         area = flip * np.cross(corners, np.roll(corners, -1, axis=0)).sum(axis=0)
         length = np.linalg.norm(area)
-        if length > 0.0:
+        if length > SLIVER * np.square(np.ptp(points, axis=0)).sum():
             normals.append(area / length)
             offsets.append(normals[-1] @ corners.mean(axis=0))
     return np.array(normals).reshape(-1, 3), np.array(offsets)

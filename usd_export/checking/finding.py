@@ -42,9 +42,16 @@ class Subject:
     """What the file was made of, where the user says it."""
 
     @cached_property
+    def mistyped(self) -> dict[Field, list[str]]:
+        """Fields whose arrays are of other types than the schema's: no other check can look into them."""
+        wrong = {field: field.mistyped() for field in find_fields(self.stage)}
+        return {field: names for field, names in wrong.items() if names}
+
+    @cached_property
     def fields(self) -> list[Field]:
-        """Every field of Gaussians that is drawn."""
-        return find_fields(self.stage)
+        """Every other field of Gaussians that is drawn."""
+        mistyped = {field.path for field in self.mistyped}
+        return [field for field in find_fields(self.stage) if field.path not in mistyped]
 
     @cached_property
     def prims(self) -> list[Usd.Prim]:
@@ -81,7 +88,7 @@ def authored(attribute: Usd.Attribute) -> Iterator[tuple[str, Usd.TimeCode, np.n
     for code in codes:
         value = attribute.Get(code)
         if value is not None:
-            yield place(attribute, code), code, np.array(value)
+            yield place(attribute, code), code, np.atleast_1d(np.array(value))
 
 
 def has_default(attribute: Usd.Attribute) -> bool:

@@ -79,10 +79,10 @@ def check_same_orientations(subject: Subject) -> Iterator[Finding]:
         limit = RIGID_RAD if rigid else 10.0 * _rounding(share.field, ORIENTATIONS) + 1e-3
         error = float(np.median(angle) if rigid else angle.max())
         if error > limit:
-            stored = share.field.at(ORIENTATIONS, code).astype(np.float64)  # as if memory were w, x, y, z
-            swapped = _angles(share.world_from_prim(code).rotations_wxyz(stored), expected)[born]
-            wxyz = float(np.median(swapped)) < 0.1 * float(np.median(angle))
-            remedy = "they are w, x, y, z in memory, where USD has x, y, z, w" if wxyz else "is a transform missing?"
+            stored = share.field.at(ORIENTATIONS, code)
+            as_wxyz = np.zeros((len(rows), 4)) if stored is None else share.world_from_prim(code).rotations_wxyz(stored)
+            swapped = float(np.median(_angles(as_wxyz, expected)[born])) < 0.1 * float(np.median(angle))
+            remedy = "they are w, x, y, z in memory, where USD has x, y, z, w" if swapped else "is a transform missing?"
             got = f"{np.rad2deg(error):.3g} degrees apart ({'median' if rigid else 'largest'})"
             yield fault(_at(share.field, ORIENTATIONS, code), "the orientations of the source", got, remedy)
             return
@@ -167,8 +167,8 @@ def _pairs(subject: Subject) -> Iterator[tuple[Field, np.ndarray]]:
     for field in subject.fields:
         positions, primvar = field.first(POSITIONS), field.primvar("ids")
         size = 0 if positions is None else len(positions)
-        ids = primvar.Get() if primvar.HasAuthoredValue() else None
-        rows = np.arange(start, start + size) if ids is None else np.array(ids, np.int64)
+        ids = np.array(primvar.Get()) if primvar.HasAuthoredValue() else np.zeros(0)
+        rows = ids.astype(np.int64) if ids.dtype.kind in "iu" and ids.ndim else np.arange(start, start + size)
         start += size
         if size and len(rows) == size and rows.min() >= 0 and rows.max() < count:
             yield field, rows
@@ -226,7 +226,7 @@ def _rounding(field: Field, name: str) -> float:
 
 def _angles(one_wxyz: np.ndarray, other_wxyz: np.ndarray) -> np.ndarray:
     """Angles between unit quaternions [rad], shape [n], precise near 0."""
-    one = one_wxyz / np.linalg.norm(one_wxyz, axis=1, keepdims=True)
+    one = one_wxyz / np.maximum(np.linalg.norm(one_wxyz, axis=1, keepdims=True), 1e-30)
     chord = np.minimum(np.linalg.norm(one - other_wxyz, axis=1), np.linalg.norm(one + other_wxyz, axis=1))
     return 4.0 * np.arcsin(np.clip(0.5 * chord, 0.0, 1.0))
 

@@ -14,6 +14,8 @@ POSITIONS, ORIENTATIONS, SCALES, OPACITIES = "positions", "orientations", "scale
 HARMONICS = "radiance:sphericalHarmonicsCoefficients"
 DEGREE = "radiance:sphericalHarmonicsDegree"
 ARRAYS = (POSITIONS, ORIENTATIONS, SCALES, OPACITIES, HARMONICS)
+SHAPES = {POSITIONS: (3,), ORIENTATIONS: (4,), SCALES: (3,), OPACITIES: (), HARMONICS: (3,), "extent": (3,)}
+"""What stands for each particle, of numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +32,17 @@ class Field:
         """One of ARRAYS, or its twin in half precision where only that is authored."""
         full, half = self.prim.GetAttribute(name), self.prim.GetAttribute(f"{name}h")
         return half if half.HasAuthoredValue() and not full.HasAuthoredValue() else full
+
+    def mistyped(self) -> list[str]:
+        """Names of attributes that hold something else than the schema says: text, single numbers, matrices."""
+        wrong = [] if isinstance(self.prim.GetAttribute(DEGREE).Get(), int) else [DEGREE]
+        for name, shape in SHAPES.items():
+            attribute = self.attribute(name)
+            codes = [Usd.TimeCode.Default(), *map(Usd.TimeCode, attribute.GetTimeSamples()[:1])]
+            arrays = [np.array(value) for value in map(attribute.Get, codes) if value is not None]
+            if any(array.dtype.kind != "f" or array.ndim < 1 or array.shape[1:] != shape for array in arrays):
+                wrong.append(name)
+        return wrong
 
     def is_half(self) -> bool:
         """Whether positions, orientations or scales are in half precision."""

@@ -143,7 +143,10 @@ class Share:
     def _primvar(self, name: str, code: Usd.TimeCode) -> np.ndarray | None:
         primvar = self.field.primvar(name)
         value = primvar.Get(code) if primvar.HasAuthoredValue() else None
-        return None if value is None else self._array(f"primvars:{name}", np.array(value))
+        values = None if value is None else self._array(f"primvars:{name}", np.atleast_1d(np.array(value)))
+        if values is not None and values.dtype.kind not in "fiu":
+            refuse(self._what(f"primvars:{name}"), "numbers", primvar.GetTypeName(), CHECK)
+        return values
 
     def _what(self, name: str = "") -> str:
         return f"{self.path}: {self.field.path}" + (f".{name}" if name else "")

@@ -59,6 +59,9 @@ def read_usd(path: Path) -> Tracks:
     """
     stage = open_stage(path)
     fields = find_fields(stage)
+    for field in fields:
+        for name in field.mistyped():
+            refuse(f"{path}: {field.path}.{name}", "the type of the schema", "another", "warpgs check says more")
     instants = _instants(path, stage, fields)
     shares = [_share(path, stage, field) for field in fields]
     shares = [share for share in shares if share.count and any(map(share.field.is_visible, instants.codes))]
