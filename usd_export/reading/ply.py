@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from warpgs.types import Gaussians, Tracks
 
 HEADER_LIMIT = 2**16
 """Bytes within which a header ends."""
+
+BLOCK = 4096
+"""Rows that are read at a time."""
 
 TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -123,8 +127,8 @@ def _check_same(file: Path, gaussians: Gaussians, later: Gaussians) -> None:
 def _read_gaussians(path: Path) -> Gaussians:
     header = _read_header(path)
     vertices = _read_vertices(path, header)
-    count = len(vertices[MEANS[0]])
-    rest = _columns(vertices, [f"f_rest_{i}" for i in range(sum(name.startswith("f_rest_") for name in vertices))])
+    count, names = len(vertices), vertices.dtype.names or ()
+    rest = _columns(vertices, [f"f_rest_{i}" for i in range(sum(name.startswith("f_rest_") for name in names))])
     gaussians = Gaussians(
         means=_columns(vertices, MEANS),
         rotations_wxyz=unit(f"{path}: rot_0 to rot_3", _columns(vertices, ROTATIONS)),
@@ -139,11 +143,13 @@ def _read_gaussians(path: Path) -> Gaussians:
     return gaussians
 
 
-def _columns(vertices: dict[str, np.ndarray], names: list[str] | tuple[str, ...]) -> np.ndarray:
-    """Shape [n, len(names)], float32."""
-    columns = np.empty((len(vertices[MEANS[0]]), len(names)), np.float32)
-    for i, name in enumerate(names):
-        columns[:, i] = vertices[name]
+def _columns(vertices: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Shape [n, len(names)], float32. Block by block: a column of a large file lies on every page of it."""
+    columns = np.empty((len(vertices), len(names)), np.float32)
+    for start in range(0, len(vertices), BLOCK):
+        block = vertices[start : start + BLOCK]
+        for i, name in enumerate(names):
+            columns[start : start + BLOCK, i] = block[name]
     return columns
 
 
@@ -182,8 +188,8 @@ def _with_property(what: str, element: Element, name: str, kind: str) -> Element
     return Element(element.name, element.count, (*element.properties, (name, kind)))
 
 
-def _read_vertices(path: Path, header: Header) -> dict[str, np.ndarray]:
-    """The columns of the Gaussians, by name; sizes are checked before memory is taken."""
+def _read_vertices(path: Path, header: Header) -> np.ndarray:
+    """The Gaussians as rows with names; sizes are checked before memory is taken."""
     names = [element.name for element in header.elements]
     if names.count("vertex") != 1:
         refuse(path, "one element 'vertex'", ", ".join(names) or "no elements", RESTORE)
@@ -216,22 +222,17 @@ def _check_properties(path: Path, vertex: Element) -> None:
         refuse(f"{path}: f_rest", "0, 9, 24 or 45 properties counted from f_rest_0", got, RESTORE)
 
 
-def _read_binary(
-    path: Path, header: Header, before: tuple[Element, ...], vertex: Element, last: bool
-) -> dict[str, np.ndarray]:
+def _read_binary(path: Path, header: Header, before: tuple[Element, ...], vertex: Element, last: bool) -> np.ndarray:
     order = BYTE_ORDERS[header.form]
     offset = header.size + sum(element.count * element.row(order).itemsize for element in before)
     end, size = offset + vertex.count * vertex.row(order).itemsize, path.stat().st_size
     if size < end or (last and size > end):
         rule = f"{end} bytes for the {vertex.count} Gaussians that its header announces"
         refuse(path, rule, f"{size} bytes", RESTORE)
-    rows = np.memmap(path, vertex.row(order), "r", offset, (vertex.count,))
-    return {name: rows[name] for name, _ in vertex.properties}
+    return np.memmap(path, vertex.row(order), "r", offset, (vertex.count,))
 
 
-def _read_text(
-    path: Path, header: Header, before: tuple[Element, ...], vertex: Element, last: bool
-) -> dict[str, np.ndarray]:
+def _read_text(path: Path, header: Header, before: tuple[Element, ...], vertex: Element, last: bool) -> np.ndarray:
     size = path.stat().st_size - header.size
     if size < 2 * vertex.count * len(vertex.properties) - 1:  # a digit and a space per number
         rule = f"text of the {vertex.count} Gaussians that its header announces"
@@ -248,4 +249,4 @@ def _read_text(
     if rows.shape != (vertex.count, len(vertex.properties)):
         rule = f"{vertex.count} rows of {len(vertex.properties)} numbers"
         refuse(path, rule, f"{rows.shape[0]} rows of {rows.shape[1]}", RESTORE)
-    return {name: rows[:, i] for i, (name, _) in enumerate(vertex.properties)}
+    return rows.view([(name, np.float64) for name, _ in vertex.properties])[:, 0]
