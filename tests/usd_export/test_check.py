@@ -320,8 +320,14 @@ def test_fields_of_others_in_half_precision_and_other_axes_have_no_faults(tmp_pa
 
 
 def test_stage_without_gaussians_is_a_fault(tmp_path: Path):
-    make_stage().Export(str(tmp_path / "empty.usda"))
-    assert check_usd(tmp_path / "empty.usda").failed() == {"schema"}
+    stage = make_stage()
+    stage.Export(str(tmp_path / "empty.usda"))
+    assert check_usd(tmp_path / "empty.usda", TRACKS).failed() == {"schema"}
+    points = UsdGeom.Points.Define(stage, "/World/Points")
+    points.CreatePointsAttr([(0, 0, 0)])
+    stage.Export(str(tmp_path / "points.usda"))
+    report = check_usd(tmp_path / "points.usda", TRACKS)
+    assert report.failed() == set() and "UsdGeom.Points alone" in report.findings["schema"][0].message
 
 
 def test_package_that_is_not_aligned_is_found(tmp_path: Path):

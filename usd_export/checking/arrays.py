@@ -30,7 +30,10 @@ def check_schema(subject: Subject) -> Iterator[Finding]:
             kind = field.prim.GetPrimDefinition().GetPropertyMetadata(name, "typeName")
             yield fault(f"{field.path}.{name}", kind, "another type", "author it with the type of the schema")
     if not subject.fields and not subject.mistyped:
-        yield fault("", "a UsdVol.ParticleField3DGaussianSplat", "none", "export the particles as that")
+        points = any(prim.IsA(UsdGeom.Points) for prim in subject.prims)
+        say = warning if points else fault  # a layer for programs that know no Gaussians
+        got = "UsdGeom.Points alone" if points else "none"
+        yield say("", "a UsdVol.ParticleField3DGaussianSplat", got, "export the particles as that")
     for field in subject.fields:
         for name in ARRAYS:
             full, half = field.prim.GetAttribute(name), field.prim.GetAttribute(f"{name}h")

@@ -29,8 +29,8 @@ Pose = tuple[np.ndarray, np.ndarray]
 
 def check_same_particles(subject: Subject) -> Iterator[Finding]:
     """The file has the particles of its source, at instants of its source"""
-    if subject.source is None:
-        return
+    if subject.source is None or not subject.fields:
+        return  # check_schema says it
     count = len(subject.source.log_scales)
     rows = [rows for _, rows in _pairs(subject)]
     seen = np.concatenate(rows) if rows else np.zeros(0, int)
