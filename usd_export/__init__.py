@@ -3,7 +3,8 @@
 ===========  ================================================================================================  ======
 suffix       content                                                                                           frame
 ===========  ================================================================================================  ======
-.usda .usdc  UsdVol.ParticleField3DGaussianSplat with time samples (``.usda`` is text: for reading, not size)  world
+.usda .usdc  UsdVol.ParticleField3DGaussianSplat with time samples (``.usda`` is text: for reading, not size);  world
+             with ``parts``, rigid bodies that hold particles; see UsdOptions
 .usdz        the ``.usdc`` in a package                                                                        world
 .npz         the arrays of Dynamic3DGaussians                                                                  source
 .ply         ``box.ply`` becomes one 3D Gaussian splatting file per timestep, ``box_000000.ply`` ...           world
@@ -13,23 +14,29 @@ suffix       content                                                            
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from usd_export.dynamic3dgs import write_dynamic3dgs
 from usd_export.form import Progress, Writer, check_tracks, silent
+from usd_export.options import UsdOptions, points_layer
 from usd_export.ply import write_ply
 from usd_export.reading import READERS, read_tracks
+from usd_export.request import settle
 from usd_export.staging import publish, staged
+from warpgs.bodies import Parts
 from warpgs.checks import check_absent, check_suffix, refuse
-from warpgs.types import Tracks
+from warpgs.types import Camera, Tracks
 
-__all__ = ["READERS", "WRITERS", "export", "export_usd", "read_tracks"]
+__all__ = ["READERS", "WRITERS", "UsdOptions", "export", "export_usd", "read_tracks"]
 
 
-def _write_usd(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:
+def _write_usd(tracks: Tracks, path: Path, progress: Progress, **content: Any) -> list[Path]:
     from usd_export.usd import write_usd  # pxr takes half a second to load
 
-    return write_usd(tracks, path, progress)
+    return write_usd(tracks, path, progress, **content)
 
 
 USD_SUFFIXES = (".usda", ".usdc", ".usdz")
@@ -45,7 +52,14 @@ WRITERS: dict[str, Writer] = {
 
 
 def export(
-    tracks: Tracks, path: str | Path, *, overwrite: bool = False, progress: Progress | None = None
+    tracks: Tracks,
+    path: str | Path,
+    *,
+    parts: Parts | None = None,
+    cameras: Sequence[Sequence[Camera]] = (),
+    options: UsdOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Write tracks in the form that the suffix of ``path`` names; the table above lists them.
 
@@ -54,31 +68,51 @@ def export(
     Args:
         tracks: What to write.
         path: Where to; missing folders are made.
+        parts: Rigid parts of the tracks: USD then holds bodies instead of particles that move. USD alone.
+        cameras: Those of each timestep of the tracks, in one order. USD alone.
+        options: What the USD holds, and how.
         overwrite: Replace what an earlier export left under the same name.
         progress: Called with (timesteps written, timesteps in all).
 
     Returns:
-        The files, in the order of time.
+        The files, in the order of time. Those of the form ``dcc`` are two: ``box.usdc``, which shows Gaussians, and
+        ``box_points.usda``, a small layer over it that shows points.
 
     Raises:
         FileExistsError: something is there already and ``overwrite`` is False.
         ValueError, TypeError: unknown suffix, or tracks that are not what types.py says; before anything is written.
+        ImportError: an option needs a package that is not installed.
         OSError: no room on the disk, or no right to write.
     """
     path = Path(path)
     check_suffix(path, tuple(WRITERS))
     check_tracks(tracks)
-    existing = _existing(path)
+    write = WRITERS[path.suffix.lower()]
+    if path.suffix.lower() in USD_SUFFIXES:
+        options = settle(tracks, parts, cameras, options or UsdOptions())
+        write = partial(_write_usd, parts=parts, cameras=cameras, options=options)
+    elif parts is not None or cameras or options is not None:
+        refuse(path, "USD for parts, cameras and options of USD", path.suffix, "name a .usdc")
+    existing = _existing(path, options)
     for file in existing:
         check_absent(file, overwrite)
         if file.is_dir():
             refuse(file, "a file", "a folder", "choose another name")
     with staged(path) as stage:
-        files = WRITERS[path.suffix.lower()](tracks, stage, progress or silent)
+        files = write(tracks, stage, progress or silent)
         return publish(files, path.parent, existing)
 
 
-def export_usd(tracks: Tracks, path: str | Path, *, overwrite: bool = False, progress: Progress | None = None) -> Path:
+def export_usd(
+    tracks: Tracks,
+    path: str | Path,
+    *,
+    parts: Parts | None = None,
+    cameras: Sequence[Sequence[Camera]] = (),
+    options: UsdOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
     """``export`` to ``.usda``, ``.usdc`` or ``.usdz``, and to nothing else.
 
     Returns:
@@ -88,12 +122,15 @@ def export_usd(tracks: Tracks, path: str | Path, *, overwrite: bool = False, pro
         As ``export`` does.
     """
     check_suffix(Path(path), USD_SUFFIXES)
-    return export(tracks, path, overwrite=overwrite, progress=progress)[0]
+    return export(tracks, path, parts=parts, cameras=cameras, options=options, overwrite=overwrite, progress=progress)[
+        0
+    ]
 
 
-def _existing(path: Path) -> list[Path]:
+def _existing(path: Path, options: UsdOptions | None) -> list[Path]:
     """What an export to ``path`` would replace."""
     if path.suffix.lower() != ".ply":
-        return [path] if path.exists() else []
+        files = [path, points_layer(path)] if options is not None and options.form == "dcc" else [path]
+        return [file for file in files if file.exists()]
     series = re.compile(re.escape(path.stem) + r"_\d{6,}" + re.escape(path.suffix))
     return sorted(file for file in path.parent.glob("*") if series.fullmatch(file.name))

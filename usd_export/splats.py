@@ -2,103 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, final
+
 import numpy as np
 from pxr import Sdf, Usd, UsdGeom, UsdVol, Vt
-from scipy.spatial.transform import Rotation
 
 from usd_export.form import harmonics, opacities, scales
+from usd_export.poses import Pose
+from usd_export.prims import ParticlePrim, set_primvar
 from warpgs.types import Gaussians
 
 COLOR_SPACE = "srgb_rec709_scene"
 """Colors were fitted to sRGB-encoded pictures and stay so."""
 
-EXTENT_SIGMAS = 3.0
-"""Standard deviations inside the extent: what is outside weighs less than 0.012 of the opacity."""
+Schema = UsdVol.ParticleField3DGaussianSplat
+VALUES: dict[str, tuple[Callable[[Schema], Any], type, Callable[[Schema], Any], type]] = {
+    "positions": (Schema.CreatePositionsAttr, Vt.Vec3fArray, Schema.CreatePositionshAttr, Vt.Vec3hArray),
+    "orientations": (Schema.CreateOrientationsAttr, Vt.QuatfArray, Schema.CreateOrientationshAttr, Vt.QuathArray),
+    "scales": (Schema.CreateScalesAttr, Vt.Vec3fArray, Schema.CreateScaleshAttr, Vt.Vec3hArray),
+    "opacities": (Schema.CreateOpacitiesAttr, Vt.FloatArray, Schema.CreateOpacitieshAttr, Vt.HalfArray),
+    "coefficients": (
+        Schema.CreateRadianceSphericalHarmonicsCoefficientsAttr,
+        Vt.Vec3fArray,
+        Schema.CreateRadianceSphericalHarmonicsCoefficientshAttr,
+        Vt.Vec3hArray,
+    ),
+}
+"""Attribute and array of each value of a particle, in single and in half precision."""
 
 
-def define_splats(stage: Usd.Stage, path: str, gaussians: Gaussians, ids: np.ndarray) -> UsdVol.ParticleField:
-    """A ParticleField with everything at its default, so that it is complete before any time sample.
+@final
+class SplatPrim(ParticlePrim):
+    """A ParticleField, whole before any time sample."""
 
-    Args:
-        stage: Receives the prim.
-        path: Its place.
-        gaussians: Particles at the first timestep.
-        ids: Index of each in the tracks, shape [n]; stored as ``primvars:ids`` beside ``primvars:foreground``.
-    """
-    splats = UsdVol.ParticleField3DGaussianSplat.Define(stage, path)
-    splats.CreateScalesAttr(Vt.Vec3fArray.FromNumpy(scales(gaussians.log_scales)))
-    splats.CreateOpacitiesAttr(Vt.FloatArray.FromNumpy(opacities(gaussians.opacity_logits)))
-    splats.CreateProjectionModeHintAttr(UsdVol.Tokens.perspective)
-    splats.CreateSortingModeHintAttr(UsdVol.Tokens.cameraDistance)
-    _set_colors(splats, gaussians)
-    primvars = UsdGeom.PrimvarsAPI(splats)
-    for name, kind, values in (
-        ("ids", Sdf.ValueTypeNames.IntArray, Vt.IntArray.FromNumpy(ids.astype(np.int32))),
-        ("foreground", Sdf.ValueTypeNames.FloatArray, Vt.FloatArray.FromNumpy(gaussians.foreground)),
-    ):
-        primvars.CreatePrimvar(name, kind, UsdGeom.Tokens.vertex).Set(values)
-    pose_splats(splats, gaussians, Usd.TimeCode.Default())
-    return splats
+    wants_velocities = False
 
+    def __init__(self, stage: Usd.Stage, path: str, gaussians: Gaussians, ids: np.ndarray, half: bool) -> None:
+        """Everything but poses, which ``pose`` gives.
 
-def pose_splats(splats: UsdVol.ParticleField3DGaussianSplat, gaussians: Gaussians, time: Usd.TimeCode) -> None:
-    """Author where the particles are: positions, orientations and the extent, which no plugin computes."""
-    splats.CreatePositionsAttr().Set(Vt.Vec3fArray.FromNumpy(gaussians.means), time)
-    splats.CreateOrientationsAttr().Set(Vt.QuatfArray.FromNumpy(_rotations_xyzw(gaussians)), time)
-    splats.CreateExtentAttr().Set(Vt.Vec3fArray.FromNumpy(extent(gaussians)), time)
+        Args:
+            stage: Receives the prim.
+            path: Its place.
+            gaussians: Its particles, n of them.
+            ids: Index of each in the tracks, shape [n]; stored as ``primvars:ids`` beside ``primvars:foreground``.
+            half: Write the twins of half precision instead.
+        """
+        self.schema = Schema.Define(stage, path)
+        self._half = half
+        self._set("scales", scales(gaussians.log_scales))
+        self._set("opacities", opacities(gaussians.opacity_logits))
+        self.schema.CreateProjectionModeHintAttr(UsdVol.Tokens.perspective)
+        self.schema.CreateSortingModeHintAttr(UsdVol.Tokens.cameraDistance)
+        self._set_colors(gaussians)
+        set_primvar(self.schema, "ids", Sdf.ValueTypeNames.IntArray, Vt.IntArray.FromNumpy(ids.astype(np.int32)))
+        foreground = Vt.FloatArray.FromNumpy(np.ascontiguousarray(gaussians.foreground))
+        set_primvar(self.schema, "foreground", Sdf.ValueTypeNames.FloatArray, foreground)
 
+    def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode) -> None:
+        self._set("positions", pose.positions, time)
+        self._set("orientations", pose.orientations_xyzw, time)
+        # A box of what was rounded to half precision: half a unit of its last place outwards.
+        slack = np.abs(pose.positions).max(axis=0, initial=0.0) * 2.0**-11 if self._half else 0.0
+        box = pose.extent + np.array([[-1.0], [1.0]]) * slack
+        self.schema.CreateExtentAttr().Set(Vt.Vec3fArray.FromNumpy(box.astype(np.float32)), time)
 
-def show_splats(
-    splats: UsdVol.ParticleField3DGaussianSplat, opacity_logits: np.ndarray, shown: np.ndarray, time: Usd.TimeCode
-) -> None:
-    """Author opacities: those of their logits where ``shown``, 0 elsewhere; shape [n] each."""
-    values = np.where(shown, opacities(opacity_logits), np.float32(0.0))
-    splats.CreateOpacitiesAttr().Set(Vt.FloatArray.FromNumpy(values), time)
+    def show(self, opacities: np.ndarray, time: Usd.TimeCode) -> None:
+        self._set("opacities", opacities, time)
 
+    def _set(self, name: str, values: np.ndarray, time: Usd.TimeCode | None = None) -> Usd.Attribute:
+        single, array, half, half_array = VALUES[name]
+        attribute = (half if self._half else single)(self.schema)
+        numbers = half_array.FromNumpy(values.astype(np.float16)) if self._half else array.FromNumpy(values)
+        attribute.Set(numbers, Usd.TimeCode.Default() if time is None else time)
+        return attribute
 
-def judge_splats(
-    splats: UsdVol.ParticleField3DGaussianSplat, confidence: np.ndarray, visibility: np.ndarray, time: Usd.TimeCode
-) -> None:
-    """Author how far the particles can be trusted, shape [n] each, as ``primvars:warpgs:confidence`` and
-    ``primvars:warpgs:visibility``; see Judgment."""
-    primvars, kind = UsdGeom.PrimvarsAPI(splats), Sdf.ValueTypeNames.FloatArray
-    for name, shares in (("confidence", confidence), ("visibility", visibility)):
-        primvar = primvars.CreatePrimvar(f"warpgs:{name}", kind, UsdGeom.Tokens.vertex)
-        primvar.Set(Vt.FloatArray.FromNumpy(np.ascontiguousarray(shares, np.float32)), time)
+    def _set_colors(self, gaussians: Gaussians) -> None:
+        """Harmonics of degree 0 or, padded with zeros, 3: renderers need not know those between.
 
-
-def extent(gaussians: Gaussians) -> np.ndarray:
-    """Axis-aligned box [m] around the 3 sigma ellipsoids, shape [2, 3], float32.
-
-    An ellipsoid R S reaches sqrt(sum_j (R_kj s_j)^2) along world axis k.
-    """
-    axes_world = Rotation.from_quat(_rotations_xyzw(gaussians)).as_matrix()
-    variances = np.square(scales(gaussians.log_scales), dtype=np.float64)
-    reach = EXTENT_SIGMAS * np.sqrt(np.einsum("nkj,nj->nk", np.square(axes_world), variances))
-    box = np.stack([(gaussians.means - reach).min(axis=0), (gaussians.means + reach).max(axis=0)])
-    # One unit in the last place outwards: rounding must not cut into an ellipsoid.
-    return np.nextafter(box.astype(np.float32), np.array([[-np.inf], [np.inf]], np.float32))
-
-
-def _rotations_xyzw(gaussians: Gaussians) -> np.ndarray:
-    """Quaternions as USD keeps them in memory, shape [n, 4]; its text and its Python constructor are w, x, y, z."""
-    return np.ascontiguousarray(gaussians.rotations_wxyz[:, [1, 2, 3, 0]])
-
-
-def _set_colors(splats: UsdVol.ParticleField3DGaussianSplat, gaussians: Gaussians) -> None:
-    """Harmonics of degree 0 or, padded with zeros, 3: renderers need not know those between.
-
-    The schema falls back to 3, and would ignore plain colors as too short.
-    """
-    coefficients = harmonics(gaussians.colors)[:, None]
-    if gaussians.harmonics is not None:
-        rest = np.zeros((len(gaussians), 15, 3), np.float32)
-        rest[:, : gaussians.harmonics.shape[1]] = gaussians.harmonics
-        coefficients = np.concatenate([coefficients, rest], axis=1)
-    Usd.ColorSpaceAPI.Apply(splats.GetPrim()).CreateColorSpaceNameAttr(COLOR_SPACE)
-    splats.CreateRadianceSphericalHarmonicsDegreeAttr(0 if gaussians.harmonics is None else 3)
-    values = Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(coefficients.reshape(-1, 3)))
-    attribute = splats.CreateRadianceSphericalHarmonicsCoefficientsAttr(values)
-    attribute.SetColorSpace(COLOR_SPACE)
-    attribute.SetMetadata("interpolation", UsdGeom.Tokens.vertex)
-    attribute.SetMetadata("elementSize", coefficients.shape[1])
+        The schema falls back to 3, and would ignore plain colors as too short.
+        """
+        coefficients = harmonics(gaussians.colors)[:, None]
+        if gaussians.harmonics is not None:
+            rest = np.zeros((len(gaussians), 15, 3), np.float32)
+            rest[:, : gaussians.harmonics.shape[1]] = gaussians.harmonics
+            coefficients = np.concatenate([coefficients, rest], axis=1)
+        Usd.ColorSpaceAPI.Apply(self.schema.GetPrim()).CreateColorSpaceNameAttr(COLOR_SPACE)
+        self.schema.CreateRadianceSphericalHarmonicsDegreeAttr(0 if gaussians.harmonics is None else 3)
+        attribute = self._set("coefficients", np.ascontiguousarray(coefficients.reshape(-1, 3)))
+        attribute.SetColorSpace(COLOR_SPACE)
+        attribute.SetMetadata("interpolation", UsdGeom.Tokens.vertex)
+        attribute.SetMetadata("elementSize", coefficients.shape[1])

@@ -7,18 +7,19 @@ from pathlib import Path
 
 from pxr import Gf, Usd, UsdGeom, UsdPhysics
 
+from usd_export.options import UsdOptions
 from warpgs.types import Tracks
 
 ROOT = "/World"
 """The default prim."""
 
 
-def new_stage(path: Path, tracks: Tracks) -> Usd.Stage:
+def new_stage(path: Path, tracks: Tracks, options: UsdOptions) -> Usd.Stage:
     """A stage at ``path`` with its metadata and an empty default prim.
 
     World frame: z up, metres, kilograms. Time codes are the scene's timesteps, ``fps`` of them a second.
-    ``customLayerData["warpgs"]`` holds the version and ``source_from_world``, a matrix in USD's order
-    (``source_from_world.Transform(point)`` gives the point in the source's own frame and unit).
+    ``customLayerData["warpgs"]`` holds the version, ``options.records`` and ``source_from_world``, a matrix in USD's
+    order (``source_from_world.Transform(point)`` gives the point in the source's own frame and unit).
     """
     stage = Usd.Stage.CreateNew(str(path))
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
@@ -26,11 +27,11 @@ def new_stage(path: Path, tracks: Tracks) -> Usd.Stage:
     UsdPhysics.SetStageKilogramsPerUnit(stage, 1.0)
     stage.SetTimeCodesPerSecond(tracks.fps)
     stage.SetFramesPerSecond(tracks.fps)
-    stage.SetStartTimeCode(tracks.timesteps[0])
+    stage.SetStartTimeCode(tracks.timesteps[0] if options.start is None else options.start)
     stage.SetEndTimeCode(tracks.timesteps[-1])
     source_from_world = Gf.Matrix4d(tracks.source_from_world.T.tolist())  # USD multiplies row vectors
     stage.GetRootLayer().customLayerData = {
-        "warpgs": {"version": version("warpgs"), "source_from_world": source_from_world}
+        "warpgs": {**options.records, "version": version("warpgs"), "source_from_world": source_from_world}
     }
     stage.SetDefaultPrim(UsdGeom.Xform.Define(stage, ROOT).GetPrim())
     return stage

@@ -1,58 +1,58 @@
-"""Tracks as USD, raw form: every particle's pose at every timestep, in particle fields."""
+"""Tracks as USD, in one of three forms."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pxr import Sdf, Tf, Usd, UsdUtils, UsdVol
+from pxr import Sdf, Tf, UsdUtils
 
+from usd_export.cameras import write_cameras
 from usd_export.form import Progress
-from usd_export.splats import define_splats, judge_splats, pose_splats, show_splats
-from usd_export.stage import ROOT, new_stage
+from usd_export.options import UsdOptions, points_layer
+from usd_export.raw import moving_particles, write_dcc, write_points_layer, write_raw
+from usd_export.rigid import write_rigid
+from usd_export.stage import new_stage
+from warpgs.bodies import Parts
 from warpgs.checks import refuse
-from warpgs.types import Tracks
-
-SAVE_EVERY = 10
-"""Timesteps between two saves of a binary layer: bounds the memory to these (164 instead of 592 MB for 100k x 150)."""
+from warpgs.types import Camera, Tracks
 
 PACKAGE_LIMIT = 4 * 2**30 - 2**26
 """Bytes of a layer that a .usdz can hold, less some slack."""
 
 
-def write_usd(tracks: Tracks, path: Path, progress: Progress) -> list[Path]:
-    """Write ``.usda``, ``.usdc`` or ``.usdz``.
-
-    Particles whose pose never changes go to a second particle field without time samples: most of a recording stands
-    still, and its samples would be most of the file. ``primvars:ids`` says where in the tracks each particle was. One
-    that is born later waits at the pose of its birth with opacity 0; only where there are such have opacities samples.
-    ``primvars:warpgs:confidence`` and ``primvars:warpgs:visibility`` say how far what moves can be trusted, where the
-    tracks know it.
+def write_usd(
+    tracks: Tracks,
+    path: Path,
+    progress: Progress,
+    *,
+    parts: Parts | None = None,
+    cameras: Sequence[Sequence[Camera]] = (),
+    options: UsdOptions | None = None,
+) -> list[Path]:
+    """Write ``.usda``, ``.usdc`` or ``.usdz``; see ``write_rigid``, ``write_raw`` and ``write_dcc``.
 
     Raises:
         ValueError: too large for a package.
         OSError: no room on the disk.
     """
+    options = options or UsdOptions()
     layer = path.with_suffix(".usdc") if path.suffix.lower() == ".usdz" else path
-    moving = moving_particles(tracks)
+    moving = (parts.part_index < 0) & moving_particles(tracks) if parts is not None else moving_particles(tracks)
     if layer != path:
         _check_package_size(path, tracks, moving)
     try:
-        _write_layer(tracks, moving, layer, progress)
+        _write_layer(layer, tracks, moving, parts, cameras, options, progress)
         if layer != path:
             _write_package(layer, path)
+        if options.form == "dcc":
+            write_points_layer(points_layer(path), path)
+            return [path, points_layer(path)]
     except Tf.ErrorException as error:  # how pxr reports a full disk: once per piece it could not write
         raise OSError(error.args[0].commentary) from None
     return [path]
-
-
-def moving_particles(tracks: Tracks) -> np.ndarray:
-    """Whether each particle is born late, or its pose ever differs, however little, from its first; shape [n], bool."""
-    moving = np.arange(tracks.means.shape[1]) >= tracks.count_at(0)
-    for means, rotations_wxyz in zip(tracks.means, tracks.rotations_wxyz, strict=True):
-        moving |= (means != tracks.means[0]).any(axis=1) | (rotations_wxyz != tracks.rotations_wxyz[0]).any(axis=1)
-    return moving
 
 
 def _check_package_size(path: Path, tracks: Tracks, moving: np.ndarray) -> None:
@@ -62,45 +62,24 @@ def _check_package_size(path: Path, tracks: Tracks, moving: np.ndarray) -> None:
         refuse(path, "at most 4 GiB in a .usdz", f"{size / 2**30:.1f} GiB", "write a .usdc, or fewer timesteps")
 
 
-def _write_layer(tracks: Tracks, moving: np.ndarray, path: Path, progress: Progress) -> None:
-    stage = new_stage(path, tracks)
-    first = tracks.all_at(0)
-    if not moving.all():
-        ids = np.flatnonzero(~moving)
-        define_splats(stage, f"{ROOT}/Static", first.select(ids), ids)
-    if moving.any():
-        ids = np.flatnonzero(moving)
-        splats = define_splats(stage, f"{ROOT}/Moving", first.select(ids), ids)
-        _show_births(splats, tracks, ids)
-        _judge(splats, tracks, 0, ids, Usd.TimeCode.Default())
-        for i, timestep in enumerate(tracks.timesteps):
-            pose_splats(splats, tracks.all_at(i).select(ids), Usd.TimeCode(timestep))
-            _judge(splats, tracks, i, ids, Usd.TimeCode(timestep))
-            if (i + 1) % SAVE_EVERY == 0 and path.suffix.lower() == ".usdc":  # text is written anew at each save
-                stage.Save()
-            progress(i + 1, len(tracks))
+def _write_layer(
+    path: Path,
+    tracks: Tracks,
+    moving: np.ndarray,
+    parts: Parts | None,
+    cameras: Sequence[Sequence[Camera]],
+    options: UsdOptions,
+    progress: Progress,
+) -> None:
+    stage = new_stage(path, tracks, options)
+    write_cameras(stage, cameras, tracks.timesteps)
+    if parts is not None:
+        write_rigid(stage, tracks, parts, options, progress)
+    else:
+        write = write_dcc if options.form == "dcc" else write_raw
+        write(stage, tracks, moving, options, progress)
     stage.Save()
     progress(len(tracks), len(tracks))
-
-
-def _judge(
-    splats: UsdVol.ParticleField3DGaussianSplat, tracks: Tracks, index: int, ids: np.ndarray, time: Usd.TimeCode
-) -> None:
-    """Author what the run says of these particles at an instant, if it says anything."""
-    if tracks.confidence is not None and tracks.visibility is not None:
-        judge_splats(splats, tracks.confidence[index, ids], tracks.visibility[index, ids], time)
-
-
-def _show_births(splats: UsdVol.ParticleField3DGaussianSplat, tracks: Tracks, ids: np.ndarray) -> None:
-    """Hide particles until their birth. Samples just before and at each birth, because USD interpolates in between."""
-    counts = [tracks.count_at(i) for i in range(len(tracks))]
-    if counts[0] == counts[-1]:
-        return
-    opacity_logits = tracks.opacity_logits[ids]
-    show_splats(splats, opacity_logits, ids < counts[0], Usd.TimeCode.Default())
-    for i, timestep in enumerate(tracks.timesteps):
-        if i == 0 or counts[i - 1] < counts[i] or counts[i] < counts[min(i + 1, len(counts) - 1)]:
-            show_splats(splats, opacity_logits, ids < counts[i], Usd.TimeCode(timestep))
 
 
 def _write_package(layer: Path, path: Path) -> None:

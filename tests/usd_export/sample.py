@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from warpgs.bodies import BACKGROUND, DEFORMABLE, Parts
 from warpgs.types import Tracks
 
 SH_C0 = 0.28209479177
@@ -61,6 +62,41 @@ def with_judgments(tracks: Tracks) -> Tracks:
     """The same with shares of noise."""
     shares = np.random.default_rng(11).random((2, *tracks.means.shape[:2])).astype(np.float32)
     return replace(tracks, confidence=shares[0], visibility=shares[1], tolerance=0.02)
+
+
+def make_rigid(
+    steps: int = 13, bodies: int = 2, each: int = 40, *, birth: int = 0, spin: float = 0.4
+) -> tuple[Tracks, Parts]:
+    """Boxes that tumble, the last of them born at ``birth``, over particles that stand still and ones that
+    wander. ``spin``: [rad] a timestep."""
+    rng = np.random.default_rng(3)
+    tracks = make_tracks(steps, 50 + bodies * each, 0, harmonics=3)
+    count = tracks.means.shape[1]
+    part_index = np.full(count, BACKGROUND, np.int32)
+    part_index[:20] = DEFORMABLE
+    part_index[50:] = np.repeat(np.arange(bodies), each)
+    world_from_part = np.tile(np.eye(4), (steps, bodies, 1, 1))
+    means, rotations_wxyz = tracks.means.copy(), tracks.rotations_wxyz.copy()
+    means[:, 20:50], rotations_wxyz[:, 20:50] = means[0, 20:50], rotations_wxyz[0, 20:50]
+    births = np.zeros(bodies, np.int32)
+    births[-1] = birth
+    for p in range(bodies):
+        since = np.maximum(np.arange(steps) - births[p], 0)[:, None]
+        turns = Rotation.from_rotvec(since * rng.normal(scale=spin, size=3))
+        world_from_part[:, p, :3, :3] = turns.as_matrix()
+        world_from_part[:, p, :3, 3] = rng.normal(size=3) + since * rng.normal(scale=0.1, size=3)
+        ids = np.flatnonzero(part_index == p)
+        local, spins = rng.uniform(-0.2, 0.2, size=(each, 3)), Rotation.random(each, random_state=p)
+        for t in range(steps):
+            means[t, ids] = turns[t].apply(local) + world_from_part[t, p, :3, 3]
+            rotations_wxyz[t, ids] = (turns[t] * spins).as_quat(scalar_first=True)
+    birth_of = np.where(part_index == bodies - 1, birth, 0).astype(np.int32)
+    tracks = replace(
+        tracks, means=means, rotations_wxyz=rotations_wxyz, birth=birth_of, log_scales=tracks.log_scales - 2.0
+    )
+    return tracks, Parts(
+        part_index, tuple(f"part_{p:02d}" for p in range(bodies)), world_from_part, np.zeros((steps, bodies)), births
+    )
 
 
 def make_similarity(seed: int) -> np.ndarray:

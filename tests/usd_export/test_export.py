@@ -23,7 +23,13 @@ SUFFIXES = tuple(WRITERS)
 
 
 def in_subprocess(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    imports = "import os, signal, sys\nfrom tests.usd_export.sample import *\nfrom usd_export import export\n"
+    imports = """
+import os, signal, sys
+import warp as wp
+from tests.usd_export.sample import *
+from usd_export import *
+wp.config.log_level = wp.LOG_ERROR
+"""
     command = [sys.executable, "-c", imports + textwrap.dedent(code), *map(str, arguments)]
     return subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False

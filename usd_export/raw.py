@@ -1,0 +1,93 @@
+"""The raw form: every particle's pose at every timestep. The dcc form: the same, and as points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from pxr import Usd, UsdGeom
+
+from usd_export.fields import Field, stream
+from usd_export.form import Progress
+from usd_export.options import UsdOptions
+from usd_export.points import PointPrim
+from usd_export.splats import SplatPrim
+from usd_export.stage import ROOT
+from warpgs.types import Tracks
+
+
+def moving_particles(tracks: Tracks) -> np.ndarray:
+    """Whether each particle is born late, or its pose ever differs, however little, from its first; shape [n], bool."""
+    moving = np.arange(tracks.means.shape[1]) >= tracks.count_at(0)
+    for means, rotations_wxyz in zip(tracks.means, tracks.rotations_wxyz, strict=True):
+        moving |= (means != tracks.means[0]).any(axis=1) | (rotations_wxyz != tracks.rotations_wxyz[0]).any(axis=1)
+    return moving
+
+
+def write_raw(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions, progress: Progress) -> None:
+    """Particles whose pose never changes in a field without time samples, those that move in another.
+
+    Most of a recording stands still, and its samples would be most of the file. ``primvars:ids`` says where in the
+    tracks each particle was. One that is born later waits at the pose of its birth with opacity 0; only where there are
+    such have opacities samples. ``primvars:warpgs:confidence`` and ``primvars:warpgs:visibility`` say how far what
+    moves can be trusted, where the tracks know it.
+    """
+    _write_fields(stage, tracks, moving, options, progress, {ROOT: SplatPrim})
+
+
+def write_dcc(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions, progress: Progress) -> None:
+    """The raw form under ``Splats`` and the same as UsdGeom.Points under ``Points``; the variant set ``particles`` of
+    the default prim says which of the two is there: ``splats`` (at first) or ``points``. Equal arrays are stored once.
+    """
+    kinds = {"splats": SplatPrim, "points": PointPrim}
+    paths = {name: f"{ROOT}/{name.capitalize()}" for name in kinds}
+    for path in paths.values():
+        UsdGeom.Scope.Define(stage, path)
+    variants = stage.GetDefaultPrim().GetVariantSets().AddVariantSet("particles")
+    for name in kinds:
+        variants.AddVariant(name)
+        variants.SetVariantSelection(name)
+        with variants.GetVariantEditContext():
+            for other in kinds:
+                if other != name:
+                    stage.OverridePrim(paths[other]).SetActive(False)
+    variants.ClearVariantSelection()
+    _write_fields(stage, tracks, moving, options, progress, {paths[name]: kind for name, kind in kinds.items()})
+    variants.SetVariantSelection("splats")
+
+
+def write_points_layer(path: Path, layer: Path) -> None:
+    """A small layer over ``layer``, in the same folder, that shows points."""
+    lower = Usd.Stage.Open(str(layer), Usd.Stage.LoadNone)
+    stage = Usd.Stage.CreateNew(str(path))
+    root, source = stage.GetRootLayer(), lower.GetRootLayer()
+    root.subLayerPaths.append(f"./{layer.name}")
+    # A stage has the metadata of its root layer alone.
+    for key in source.pseudoRoot.ListInfoKeys():
+        if key != "subLayers":
+            root.pseudoRoot.SetInfo(key, source.pseudoRoot.GetInfo(key))
+    stage.OverridePrim(ROOT).GetVariantSets().GetVariantSet("particles").SetVariantSelection("points")
+    stage.Save()
+
+
+def _write_fields(
+    stage: Usd.Stage,
+    tracks: Tracks,
+    moving: np.ndarray,
+    options: UsdOptions,
+    progress: Progress,
+    kinds: Mapping[str, type[SplatPrim] | type[PointPrim]],
+) -> None:
+    """Write ``Static`` and ``Moving``, whichever has particles, below each path as its kind of prim."""
+    sampled = []
+    for name, ids in (("Static", np.flatnonzero(~moving)), ("Moving", np.flatnonzero(moving))):
+        if len(ids):
+            first = tracks.all_at(0).select(ids)
+            prims = [kind(stage, f"{path}/{name}", first, ids, options.half) for path, kind in kinds.items()]
+            field = Field(prims, tracks, ids, options.device)
+            if name == "Static":
+                field.still()
+            else:
+                sampled.append(field)
+    stream(stage, sampled, len(tracks), progress)

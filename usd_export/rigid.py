@@ -1,0 +1,179 @@
+"""The rigid form: bodies that move, each with particles that stand still in its frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pxr import Gf, Usd, UsdGeom, UsdSemantics
+from scipy.spatial.transform import Rotation
+
+from usd_export.decomposition import convex_pieces
+from usd_export.fields import Field, birth_instants, births_of, stream
+from usd_export.form import Progress, opacities
+from usd_export.hull import hull_of
+from usd_export.motion import velocities
+from usd_export.options import UsdOptions
+from usd_export.physics import center_of_mass, make_body, set_velocity, write_collider, write_ground
+from usd_export.poses import Gather, pose_in_part
+from usd_export.splats import SplatPrim
+from usd_export.stage import ROOT
+from warpgs.bodies import BACKGROUND, Parts
+from warpgs.types import Gaussians, Tracks
+
+
+def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOptions, progress: Progress) -> None:
+    """Bodies under ``Parts``, what stands still as ``Background``, what deforms as ``Deformable``.
+
+    ========================  =========================================================================================
+    Parts/<name>              a body: translate and orient, samples of both where it moves; mass; semantic label
+    Parts/<name>/Splats       its particles, in its frame, where they were on average (see ``pose_in_part``)
+    Parts/<name>/Collider...  convex meshes that are not drawn
+    Background                a field without samples: particles that stand still from the first timestep on
+    Deformable                the field of the raw form: all others
+    PhysicsScene, Ground      on request
+    ========================  =========================================================================================
+
+    The axes of a part are the world's at its first instant (of a ``dynamic`` file: at its start), and so harmonics hold
+    as they are: in the frame of the part, with which they turn. What is born later is invisible before, a part by its
+    visibility, particles of a part by their opacities. Defaults are those of the first timestep.
+    """
+    start = 0 if options.start is None else tracks.timesteps.index(options.start)
+    births = births_of(tracks)
+    bodies = []
+    UsdGeom.Scope.Define(stage, f"{ROOT}/Parts")
+    for index, name in enumerate(parts.names):
+        part = _part(tracks, parts, index, options, start)
+        if part is not None:
+            bodies.append(_write_part(stage, f"{ROOT}/Parts/{name}", tracks, part, options, start))
+    if bodies and (options.ground or options.dynamic):
+        lowest = min(float(corners[:, 2].min()) for corners in bodies)  # nothing starts inside the ground
+        write_ground(stage, lowest if options.ground_height is None else min(lowest, options.ground_height))
+    still = (parts.part_index == BACKGROUND) & (births == 0)
+    if still.any():
+        ids = np.flatnonzero(still)
+        background = _in_frame(tracks, ids, np.tile(np.eye(4), (len(tracks), 1, 1)), 0.0, options)
+        _label(_define_still(stage, f"{ROOT}/Background", background, ids, options).schema.GetPrim(), "background")
+    fields = []
+    rest = ~still & (parts.part_index < 0)
+    if options.dynamic:
+        rest &= births <= start
+        tracks = tracks.since(start)
+    if rest.any():
+        ids = np.flatnonzero(rest)
+        prim = SplatPrim(stage, f"{ROOT}/Deformable", tracks.all_at(0).select(ids), ids, options.half)
+        _label(prim.schema.GetPrim(), "deformable")
+        fields.append(Field([prim], tracks, ids, options.device))
+    if options.dynamic:
+        for field in fields:
+            field.still()
+    else:
+        stream(stage, fields, len(tracks), progress)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A part as it is written."""
+
+    name: str
+    birth: int
+    """Index of its first instant."""
+    ids: np.ndarray
+    """Its particles, shape [m]."""
+    world_from_part: np.ndarray
+    """Shape [t, 4, 4]."""
+    gaussians: Gaussians
+    """In the part's frame."""
+
+
+def _part(tracks: Tracks, parts: Parts, index: int, options: UsdOptions, start: int) -> _Part | None:
+    """A part and its particles; None where a dynamic file starts before any is there."""
+    ids, birth, world_from_part = parts.members(index), int(parts.birth[index]), parts.world_from_part[:, index]
+    if options.dynamic:
+        ids = ids[births_of(tracks)[ids] <= start]
+        if birth > start or len(ids) == 0:
+            return None
+        # Axes parallel to the world's at the start: readers disagree in whose frame velocities are.
+        turn = np.eye(4)
+        turn[:3, :3] = world_from_part[start, :3, :3].T
+        world_from_part = world_from_part @ turn
+    noise = float(np.median(parts.residual[birth:, index]))
+    return _Part(
+        parts.names[index], birth, ids, world_from_part, _in_frame(tracks, ids, world_from_part, noise, options)
+    )
+
+
+def _in_frame(
+    tracks: Tracks, ids: np.ndarray, world_from_part: np.ndarray, noise: float, options: UsdOptions
+) -> Gaussians:
+    """Particles in a frame that carries them."""
+    births = births_of(tracks)[ids]
+    means, rotations_wxyz = pose_in_part(
+        tracks.means, tracks.rotations_wxyz, ids, births, world_from_part, noise, options.device
+    )
+    return replace(tracks.all_at(0).select(ids), means=means, rotations_wxyz=rotations_wxyz)
+
+
+def _define_still(stage: Usd.Stage, path: str, gaussians: Gaussians, ids: np.ndarray, options: UsdOptions) -> SplatPrim:
+    """A field without samples."""
+    prim = SplatPrim(stage, path, gaussians, ids, options.half)
+    gather = Gather(np.arange(len(ids)), gaussians.log_scales, options.device)
+    prim.pose(gather(gaussians.means, gaussians.rotations_wxyz), None, Usd.TimeCode.Default())
+    return prim
+
+
+def _write_part(
+    stage: Usd.Stage, path: str, tracks: Tracks, part: _Part, options: UsdOptions, start: int
+) -> np.ndarray:
+    """Write a part; returns the corners of its hull at the start, world frame [m], shape [n, 3]."""
+    xform = UsdGeom.Xform.Define(stage, path)
+    prim = xform.GetPrim()
+    splats = _define_still(stage, f"{path}/Splats", part.gaussians, part.ids, options)
+    hull = hull_of(part.gaussians)
+    make_body(prim, hull, options.density, kinematic=not options.dynamic)
+    _label(prim, part.name)
+    pieces = {"hull": lambda: [hull], "none": list, "decomposition": lambda: convex_pieces(part.gaussians)}
+    for i, piece in enumerate(pieces[options.collider]()):
+        write_collider(stage, f"{path}/Collider" + (f"_{i:02d}" if options.collider == "decomposition" else ""), piece)
+    if options.dynamic:
+        _place(xform, part.world_from_part[[start]], [Usd.TimeCode.Default()])
+        linear, angular = velocities(tracks, part.world_from_part, start, part.birth, center_of_mass(prim))
+        set_velocity(prim, linear, angular)
+    else:
+        _animate(xform, splats, tracks, part)
+    return hull.vertices @ part.world_from_part[start, :3, :3].T + part.world_from_part[start, :3, 3]
+
+
+def _animate(xform: UsdGeom.Xform, splats: SplatPrim, tracks: Tracks, part: _Part) -> None:
+    """Sample the poses of a part, and hide what is not born yet."""
+    times = [Usd.TimeCode(timestep) for timestep in tracks.timesteps]
+    poses = part.world_from_part
+    moves = (poses != poses[0]).any()
+    _place(xform, np.concatenate([poses[:1], poses]) if moves else poses[:1], [Usd.TimeCode.Default(), *times])
+    if part.birth > 0:
+        visibility = xform.CreateVisibilityAttr(UsdGeom.Tokens.invisible)  # tokens are held until the next sample
+        visibility.Set(UsdGeom.Tokens.invisible, times[0])
+        visibility.Set(UsdGeom.Tokens.inherited, times[part.birth])
+    births = births_of(tracks)[part.ids]
+    births = np.where(births <= part.birth, 0, births)
+    shown = opacities(part.gaussians.opacity_logits)
+    for index in birth_instants(births):
+        for time in (Usd.TimeCode.Default(), times[0]) if index == 0 else (times[index],):
+            splats.show(np.where(births <= index, shown, np.float32(0.0)), time)
+
+
+def _place(xform: UsdGeom.Xform, poses: np.ndarray, times: list[Usd.TimeCode]) -> None:
+    """Author rigid transforms, shape [t, 4, 4], at the first t of ``times``."""
+    translate, orient = xform.AddTranslateOp(), xform.AddOrientOp(UsdGeom.XformOp.PrecisionDouble)
+    quaternions = Rotation.from_matrix(poses[:, :3, :3]).as_quat(scalar_first=True)
+    # Of q and -q the one that is nearer to the last: some programs blend their numbers.
+    signs = np.where(np.einsum("tk,tk->t", quaternions[1:], quaternions[:-1]) < 0.0, -1.0, 1.0)
+    quaternions[1:] *= np.cumprod(signs)[:, None]
+    for pose, quaternion, time in zip(poses, quaternions, times, strict=False):
+        translate.Set(Gf.Vec3d(*pose[:3, 3].tolist()), time)
+        orient.Set(Gf.Quatd(*quaternion.tolist()), time)
+
+
+def _label(prim: Usd.Prim, label: str) -> None:
+    """What a prim is, for semantic segmentation."""
+    UsdSemantics.LabelsAPI.Apply(prim, "class").CreateLabelsAttr([label])
