@@ -1,5 +1,7 @@
 """Tracks to rigid parts: which particles move together, and the pose of each part over time."""
 
+from warpgs.bodies.fit import fit_parts
 from warpgs.bodies.parts import BACKGROUND, DEFORMABLE, Parts
+from warpgs.bodies.segment import PartsConfig, find_parts
 
-__all__ = ["BACKGROUND", "DEFORMABLE", "Parts"]
+__all__ = ["BACKGROUND", "DEFORMABLE", "Parts", "PartsConfig", "find_parts", "fit_parts"]
