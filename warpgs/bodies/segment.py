@@ -50,9 +50,9 @@ class PartsConfig:
     """The same, at least this many times the median distance by which small patches miss a rigid motion."""
     quantile: float = 0.9
     """Share of instants at which it must be so: tracks may be off for a moment."""
-    widening: float = 1.25
+    widening: float = 1.2
     """Most growth of a part where twice the distance is tolerated. A rigid part ends somewhere; where something bends,
-    what seems rigid is as large as is tolerated. Measured: rigid bodies up to 1.18, pieces of cloth and rope from 1.35
+    what seems rigid is as large as is tolerated. Measured: rigid bodies up to 1.18, pieces of cloth and rope from 1.21
     on."""
     least_particles: int = 20
     """Fewest particles of a part."""
@@ -160,6 +160,7 @@ def _seeds(field: Field, config: PartsConfig) -> tuple[np.ndarray, float]:
         if len(rows) == 0:
             continue
         patch = cut(field.paths[birth:, rows], max(PATCH_SIZE, len(rows) // MOST_PATCHES))
+        patch = _components(field, rows, patch)  # none spans a gap: resting bodies stay apart
         moments = Moments.of(field.paths[birth:, rows], patch)
         miss = typical(np.sqrt(moments.squared_error() / moments.count[:, None]), config.quantile, axis=1)
         patches.append((rows, patch, moments, miss))
@@ -218,7 +219,7 @@ def _merge(field: Field, label: np.ndarray, regions: list[Region], tolerance: fl
             into[a] = int(np.argmax(share))
     for _ in range(count):  # chains
         into = into[into]
-    return np.where(label >= 0, into[label], LOOSE)
+    return np.append(into, LOOSE)[label]
 
 
 def _neighboring(field: Field, label: np.ndarray, count: int) -> np.ndarray:
@@ -293,13 +294,18 @@ def _without_pockets(field: Field, label: np.ndarray, regions: list[Region], lim
 
 def _pieces(field: Field, rows: np.ndarray) -> list[np.ndarray]:
     """Some particles, piece by connected piece."""
-    place = np.full(len(field.birth), LOOSE)
-    place[rows] = np.arange(len(rows))
-    to = place[field.neighbors[rows]]
-    ends = np.repeat(np.arange(len(rows)), to.shape[1])[to.ravel() >= 0], to[to >= 0]
-    graph = coo_matrix((np.ones(len(ends[0]), bool), ends), (len(rows), len(rows)))
-    piece = connected_components(graph, directed=False)[1]
+    piece = _components(field, rows, np.zeros(len(rows), int))
     return np.split(rows[np.argsort(piece, kind="stable")], np.cumsum(np.bincount(piece))[:-1])
+
+
+def _components(field: Field, rows: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """The connected piece of each of some particles, from 0, where only those of one group are neighbors."""
+    place = np.full(len(field.birth), -1)
+    place[rows] = np.arange(len(rows))
+    here, to = np.repeat(np.arange(len(rows)), field.neighbors.shape[1]), place[field.neighbors[rows].ravel()]
+    joined = (to >= 0) & (group[here] == group[to])
+    graph = coo_matrix((np.ones(joined.sum(), bool), (here[joined], to[joined])), (len(rows), len(rows)))
+    return connected_components(graph, directed=False)[1]
 
 
 def _without_small(field: Field, label: np.ndarray, least: int) -> np.ndarray:
