@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
+from scenes.colmap import ColmapScene
 from scenes.panoptic import PanopticScene
 from scenes.synthetic import (
     DEFAULTS,
@@ -30,6 +32,7 @@ __all__ = [
     "BUILT_IN",
     "READERS",
     "VARIANTS",
+    "ColmapScene",
     "PanopticScene",
     "SyntheticOptions",
     "SyntheticScene",
@@ -39,9 +42,23 @@ __all__ = [
     "open_scene",
 ]
 
-READERS: dict[str, type[PanopticScene] | type[TransformsScene]] = {
+
+class Reader(Protocol):
+    """A class of scenes that reads one layout."""
+
+    def recognizes(self, root: Path, /) -> bool:
+        """True where ``root`` looks like the layout."""
+        ...
+
+    def __call__(self, root: Path, *, use_cloud: bool) -> Scene:
+        """Open the folder ``root``."""
+        ...
+
+
+READERS: dict[str, Reader] = {
     "panoptic": PanopticScene,
     "transforms": TransformsScene,
+    "colmap": ColmapScene,
 }
 """Readable layouts by name; ``recognizes(root)`` picks one. The first line of each docstring describes the layout."""
 

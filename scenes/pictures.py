@@ -18,6 +18,8 @@ DECODERS = min(4, os.cpu_count() or 1)
 """Threads that decode the pictures of one timestep."""
 END_MARKERS = (b"\xff\xd9", b"IEND")
 """What the last bytes of a whole JPEG or PNG hold."""
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""What pictures are called where a folder is searched for them."""
 DEEP = ("I", "F")
 """First letters of Pillow's modes of more than 8 bits."""
 _Taken = TypeVar("_Taken")
@@ -43,7 +45,9 @@ def _open(path: Path) -> Image.Image:
         return Image.open(path)
     except FileNotFoundError as error:
         got = "no such file"
-        raise FileNotFoundError(sentence(path, "a picture", got, "copy it or drop its entry from the JSON")) from error
+        raise FileNotFoundError(
+            sentence(path, "a picture", got, "copy it or drop its entry from the calibration")
+        ) from error
     except (UnidentifiedImageError, ValueError) as error:
         raise OSError(sentence(path, "a JPEG or PNG picture", "something else", "copy the file again")) from error
     except Image.DecompressionBombError as error:

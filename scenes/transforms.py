@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,40 +30,20 @@ from typing import Any
 import numpy as np
 
 from scenes.fields import AGAIN, camera_name, inside, number, read_object
-from scenes.pictures import check_picture_file, decode_all, picture_size, read_image, read_mask
-from scenes.undistort import Lens, LensModel, Undistortion, check_lens
+from scenes.pictures import picture_size
+from scenes.shots import Lenses, Shot, check_shot, natural, pinhole, read_images, read_masks, split_shots
+from scenes.undistort import Lens, LensModel, check_lens
 from warpgs.checks import check_camera, check_masks_not_empty, check_timesteps, refuse
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 FILE = "transforms.json"
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 FPS = 30.0
-HOLD_OUT = 8
-"""One of this many cameras is held out."""
 LENS_MODELS: dict[str, LensModel] = {
     **dict.fromkeys(("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV"), "brown"),
     **dict.fromkeys(("SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "OPENCV_FISHEYE"), "fisheye"),
 }
 """What ``camera_model`` may say, in COLMAP's names."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Shot:
-    """One picture and the camera that took it."""
-
-    picture: Path
-    mask: Path | None
-    camera: Camera
-    """The pinhole that remains when the distortion is removed."""
-    undistortion: Undistortion | None
-    """None where there is nothing to remove."""
-    held_out: bool
-    """Whether the file itself names the picture as one of its test."""
-
-    @property
-    def taken(self) -> Camera:
-        """The camera of the file on disk."""
-        return self.camera if self.undistortion is None else self.undistortion.taken
 
 
 @dataclass(frozen=True)
@@ -115,8 +95,8 @@ class TransformsScene(Scene):
             timestep=timestep,
             time_s=timestep / self.fps,
             cameras=self.cameras(split, timestep),
-            images=decode_all(_image, [shot.picture for shot in shots], shots),
-            masks=decode_all(_mask, masks, shots) if masks else None,
+            images=read_images(shots),
+            masks=read_masks(shots) if masks else None,
         )
 
     def point_cloud(self) -> PointCloud | None:
@@ -136,10 +116,7 @@ class TransformsScene(Scene):
         check_timesteps(self.root, timesteps, self.timestep_count)
         for timestep in timesteps:
             for shot in self._instants[timestep].values():
-                check_camera(f"{self._path}: {shot.picture.name}", shot.camera)
-                for path in (shot.picture, shot.mask):
-                    if path is not None:
-                        check_picture_file(path, shot.taken)
+                check_shot(self._path, shot)
         for split in ("train", "test"):
             check_masks_not_empty(f"{self._path}: mask_path", self.frame(timesteps[0], split))
 
@@ -152,38 +129,24 @@ class TransformsScene(Scene):
         return read_object(self._path)
 
     @cached_property
-    def _instants(self) -> tuple[dict[str, _Shot], ...]:
+    def _instants(self) -> tuple[dict[str, Shot], ...]:
         """Per timestep, the shots by the names of their cameras, in the order of these names."""
         frames = _read_frames(self._path, self._fields)
         listed = self._fields.get("test_filenames") or self._fields.get("val_filenames") or []
         if not isinstance(listed, list):
             refuse(f"{self._path}: test_filenames", "a list of file paths", type(listed).__name__, AGAIN)
         held_out = {inside(f"{self._path}: test_filenames", name, "the scene") for name in listed}
-        pinholes: dict[tuple, Undistortion] = {}
+        lenses = Lenses()
         instants = []
         for instant in _arrange(self._path, frames):
-            names = sorted(instant, key=_natural)
-            shots = (_shot(self._path, name, self._fields | instant[name], pinholes, held_out) for name in names)
+            names = sorted(instant, key=natural)
+            shots = (_shot(self._path, name, self._fields | instant[name], lenses, held_out) for name in names)
             instants.append(dict(zip(names, shots, strict=True)))
         return tuple(instants)
 
-    def _shots(self, split: Split, timestep: int) -> list[_Shot]:
+    def _shots(self, split: Split, timestep: int) -> list[Shot]:
         check_timesteps(self.root, range(timestep, timestep + 1), self.timestep_count)
-        shots = list(self._instants[timestep].values())
-        held_out = [shot.held_out for shot in shots]
-        if not any(held_out) and len(shots) >= HOLD_OUT:
-            held_out = [index % HOLD_OUT == 0 for index in range(len(shots))]
-        return [shot for shot, is_test in zip(shots, held_out, strict=True) if is_test == (split == "test")]
-
-
-def _image(path: Path, shot: _Shot) -> np.ndarray:
-    image = read_image(path, shot.taken)
-    return image if shot.undistortion is None else shot.undistortion.resample(image)
-
-
-def _mask(path: Path, shot: _Shot) -> np.ndarray:
-    mask = read_mask(path, shot.taken)
-    return mask if shot.undistortion is None else shot.undistortion.resample(mask)
+        return split_shots(list(self._instants[timestep].values()), split)
 
 
 # From the file to shots
@@ -203,10 +166,8 @@ def _read_frames(path: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
     return plain
 
 
-def _shot(
-    path: Path, name: str, fields: dict[str, Any], pinholes: dict[tuple, Undistortion], held_out: set[str]
-) -> _Shot:
-    """One frame with the intrinsics that hold for it; ``pinholes`` are those already found, by calibration."""
+def _shot(path: Path, name: str, fields: dict[str, Any], lenses: Lenses, held_out: set[str]) -> Shot:
+    """One frame with the intrinsics that hold for it."""
     file_path, what = fields["file_path"], f"{path}: {fields['file_path']}"
     picture = path.parent / file_path
     if not picture.suffix:  # as instant-ngp reads the synthetic scenes of NeRF
@@ -215,17 +176,11 @@ def _shot(
     width, height = (_side(what, fields, key) for key in ("w", "h")) if "w" in fields else picture_size(picture)
     taken = Camera(name, width, height, _intrinsics(what, fields, width, height), _pose(what, fields))
     check_camera(what, taken)
-    lens, undistortion, camera = _lens(what, fields), None, taken
-    if not lens.is_pinhole:
-        key = (width, height, taken.intrinsics.tobytes(), lens)
-        if key not in pinholes:
-            pinholes[key] = Undistortion(replace(taken, name=what), lens)
-        undistortion = pinholes[key]
-        camera = replace(taken, intrinsics=undistortion.camera.intrinsics)
-    return _Shot(
+    undistortion = lenses.undistortion(what, taken, _lens(what, fields))
+    return Shot(
         picture=picture,
         mask=None if mask is None else path.parent / inside(f"{path}: mask_path", mask, "the scene"),
-        camera=camera,
+        camera=pinhole(taken, undistortion),
         undistortion=undistortion,
         held_out=file_path in held_out,
     )
@@ -305,7 +260,7 @@ def _arrange(path: Path, frames: list[dict[str, Any]]) -> list[dict[str, dict[st
         times = [number(f"{path}: {frame['file_path']}: time", frame.get("time")) for frame in frames]
         names = _names_in_video(path, paths, times)
     elif _has_folder_per_timestep(paths):
-        times, names = [_natural(p.parent.name) for p in paths], [p.stem for p in paths]
+        times, names = [natural(p.parent.name) for p in paths], [p.stem for p in paths]
         _check_cameras_differ(path, paths, frames)
     else:
         times, one_folder = [0] * len(paths), len({p.parent for p in paths}) == 1
@@ -348,8 +303,3 @@ def _check_cameras_differ(path: Path, paths: Sequence[PurePosixPath], frames: li
     if all(len(stack) > 1 and np.ptp(stack, axis=0).max() < 1e-9 for stack in poses.values()):
         rule = f"pictures from different cameras in the folder of a timestep ({paths[0].parent.name})"
         refuse(f"{path}: frames", rule, "the same pose in all of them", "give each frame its time")
-
-
-def _natural(name: str) -> tuple[tuple[int, str], ...]:
-    """Sorts cam10 after cam9."""
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name))
