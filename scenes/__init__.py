@@ -25,6 +25,7 @@ from scenes.synthetic import (
     tumble,
 )
 from scenes.transforms import TransformsScene
+from scenes.videos import VideosScene
 from warpgs.checks import refuse, sentence
 from warpgs.types import Scene
 
@@ -38,6 +39,7 @@ __all__ = [
     "SyntheticScene",
     "TransformsScene",
     "VariedScene",
+    "VideosScene",
     "built_in_scene",
     "open_scene",
 ]
@@ -59,6 +61,7 @@ READERS: dict[str, Reader] = {
     "panoptic": PanopticScene,
     "transforms": TransformsScene,
     "colmap": ColmapScene,
+    "videos": VideosScene,
 }
 """Readable layouts by name; ``recognizes(root)`` picks one. The first line of each docstring describes the layout."""
 
