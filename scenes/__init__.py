@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from scenes.colmap import ColmapScene
+from scenes.llff import LlffScene
 from scenes.panoptic import PanopticScene
 from scenes.synthetic import (
     DEFAULTS,
@@ -34,6 +35,7 @@ __all__ = [
     "READERS",
     "VARIANTS",
     "ColmapScene",
+    "LlffScene",
     "PanopticScene",
     "SyntheticOptions",
     "SyntheticScene",
@@ -60,6 +62,7 @@ class Reader(Protocol):
 READERS: dict[str, Reader] = {
     "panoptic": PanopticScene,
     "transforms": TransformsScene,
+    "llff": LlffScene,
     "colmap": ColmapScene,
     "videos": VideosScene,
 }
