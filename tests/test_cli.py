@@ -411,6 +411,21 @@ def test_export_writes_what_the_suffix_says(run, here, capsys):
         assert arrays["means3D"].shape[0] == 3 and arrays["means3D"].shape[2] == 3
 
 
+def test_export_writes_usd_with_cameras_and_records(run, here, capsys):
+    assert main(["export", str(run), "out.usda", "--cameras", "--form", "dcc"]) == 0
+    assert [Path(line).name for line in capsys.readouterr().out.split()] == ["out.usda", "out_points.usda"]
+    text = (here / "out.usda").read_text()
+    assert text.count("def Camera") > 1 and "config_sha256" in text
+    assert main(["export", str(run), "auto.usdc"]) == 0
+    assert capsys.readouterr().out.startswith("form r")
+
+
+@pytest.mark.parametrize("options", [["out.ply", "--dynamic"], ["out.usdc", "--form", "raw", "--ground"]])
+def test_export_refuses_options_that_do_not_go_together(run, here, capsys, options):
+    assert main(["export", str(run), *options]) == 2
+    assert "expected" in one_sentence(capsys) and not list(here.iterdir())
+
+
 def test_export_refuses_unknown_suffixes_listing_the_known(run, here, capsys):
     assert main(["export", str(run), "out.fbx"]) == 1
     sentence = one_sentence(capsys)

@@ -30,7 +30,7 @@ from warpgs.bodies import Parts
 from warpgs.checks import check_absent, check_suffix, refuse
 from warpgs.types import Camera, Tracks
 
-__all__ = ["READERS", "WRITERS", "UsdOptions", "export", "export_usd", "read_tracks"]
+__all__ = ["READERS", "USD_SUFFIXES", "WRITERS", "UsdOptions", "export", "export_usd", "read_tracks"]
 
 
 def _write_usd(tracks: Tracks, path: Path, progress: Progress, **content: Any) -> list[Path]:

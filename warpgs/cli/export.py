@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import tyro
 from tyro.conf import Positional
 
-from warpgs.cli.shared import Flag, Verb, open_tracks, progress_bar
+from warpgs.cli.shared import Flag, UsageError, Verb, is_file_of_gaussians, open_run, open_tracks, progress_bar
+
+if TYPE_CHECKING:
+    from usd_export import UsdOptions
+    from warpgs.bodies import Parts
+    from warpgs.types import Camera, Tracks
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,8 @@ class Export:
 
     The .npz is in the source's own frame and units; .ply writes one file per timestep.
 
+    USD holds rigid bodies where the tracks have rigid parts (--form): they move as tracked, or with --dynamic freely.
+
     Example: warpgs export runs/tumble tumble.usdc
     """
 
@@ -25,6 +36,25 @@ class Export:
     """The run directory, or a file: .usd .usda .usdc .usdz, .npz (Dynamic3DGaussians), .ply (3DGS)."""
     out: Positional[Path]
     """The file to write."""
+    form: Literal["auto", "rigid", "raw", "dcc"] = "auto"
+    """USD: rigid bodies; every particle's pose at every timestep (raw); that, and as points for programs that know no
+    Gaussians (dcc). auto: rigid where rigid parts are found, else raw."""
+    dynamic: Flag = False
+    """USD: bodies that fly on freely, with mass and velocity, over the ground."""
+    start: Annotated[int | None, tyro.conf.arg(name="from", metavar="TIMESTEP")] = None
+    """Where --dynamic starts; at the first timestep when not given."""
+    density: float = 300.0
+    """Of bodies [kg/m^3], for their mass."""
+    collider: Literal["hull", "decomposition", "none"] = "hull"
+    """What bodies collide with: their convex hull, convex pieces, nothing."""
+    ground: Flag = False
+    """USD: the ground as a collider, and gravity."""
+    cameras: Flag = False
+    """USD: the cameras of the scene."""
+    half: Flag = False
+    """USD: half precision."""
+    scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
+    """Where the scene is now, if it moved since it was tracked; for --cameras."""
     overwrite: Flag = False
     """Replace existing files."""
     debug: Flag = False
@@ -32,17 +62,89 @@ class Export:
 
 
 def export_run(arguments: Export) -> None:
-    from usd_export import WRITERS, export
+    from usd_export import USD_SUFFIXES, WRITERS, export
     from warpgs.checks import check_suffix
 
     check_suffix(arguments.out, tuple(WRITERS))  # before the run is read
+    is_usd = arguments.out.suffix.lower() in USD_SUFFIXES
+    if not is_usd and _asks_for_usd(arguments):
+        raise UsageError(f"{arguments.out}: expected USD (.usda, .usdc, .usdz) for these options, got another kind")
     tracks = open_tracks(arguments.run)
+    usd = {}
+    if is_usd:
+        cameras = _cameras(arguments, tracks) if arguments.cameras else ()
+        parts = _parts(arguments, tracks)
+        usd = {"parts": parts, "cameras": cameras, "options": _options(arguments, tracks, parts)}
     with progress_bar("export", len(tracks)) as bar:
-        paths = export(
-            tracks, arguments.out, overwrite=arguments.overwrite, progress=lambda done, _: bar.update(done - bar.n)
-        )
+
+        def show(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        paths = export(tracks, arguments.out, **usd, overwrite=arguments.overwrite, progress=show)
     for path in paths:
         print(path)
+
+
+def _asks_for_usd(arguments: Export) -> bool:
+    """Whether any option is given that only USD has a place for."""
+    plain = Export(arguments.run, arguments.out, scene=arguments.scene, overwrite=arguments.overwrite)
+    return any(
+        getattr(arguments, name) != getattr(plain, name)
+        for name in ("form", "dynamic", "start", "density", "collider", "ground", "cameras", "half")
+    )
+
+
+def _parts(arguments: Export, tracks: Tracks) -> Parts | None:
+    """The rigid parts, as far as they are wanted and there; says what was decided."""
+    from warpgs.bodies import find_parts
+
+    wanted = arguments.form == "rigid" or arguments.dynamic or arguments.ground
+    if arguments.form in ("raw", "dcc") and wanted:
+        raise UsageError(f"--dynamic and --ground: expected the form rigid, got {arguments.form}")
+    if arguments.form in ("raw", "dcc"):
+        return None
+    parts = find_parts(tracks)
+    if len(parts) == 0 and wanted:
+        raise ValueError(f"{arguments.run}: expected rigid parts, got none; export it with --form raw")
+    print(f"form rigid: {len(parts)} parts" if len(parts) else "form raw: no rigid parts")
+    return parts if len(parts) else None
+
+
+def _options(arguments: Export, tracks: Tracks, parts: Parts | None) -> UsdOptions:
+    from usd_export import UsdOptions
+    from warpgs.priors import find_ground
+    from warpgs.run import Run
+
+    height, records = None, {}
+    if parts is not None and (arguments.ground or arguments.dynamic):
+        first = tracks.at(0)
+        floor = find_ground(first.means[first.opacity_logits >= 0.0])
+        if floor is not None:  # under the middle of the bodies
+            x, y = tracks.means[0][parts.part_index >= 0, :2].mean(axis=0)
+            height = float(-(floor.offset + floor.normal[0] * x + floor.normal[1] * y) / floor.normal[2])
+    if not is_file_of_gaussians(arguments.run):
+        run = Run.open(arguments.run)
+        config = hashlib.sha256(json.dumps(run.config, sort_keys=True).encode()).hexdigest()
+        records = {"scene": run.scene_name, "config_sha256": config}
+    return UsdOptions(
+        form=None if arguments.form == "auto" else arguments.form,
+        collider=arguments.collider,
+        dynamic=arguments.dynamic,
+        start=arguments.start,
+        density=arguments.density,
+        ground=arguments.ground,
+        ground_height=height,
+        half=arguments.half,
+        records=records,
+    )
+
+
+def _cameras(arguments: Export, tracks: Tracks) -> list[tuple[Camera, ...]]:
+    """Those of the scene at every timestep, those held out last."""
+    if is_file_of_gaussians(arguments.run):
+        raise UsageError(f"--cameras: expected a run, got the file {arguments.run}")
+    _, scene = open_run(arguments.run, arguments.scene)
+    return [(*scene.cameras("train", timestep), *scene.cameras("test", timestep)) for timestep in tracks.timesteps]
 
 
 EXPORT = Verb(Export, export_run)
