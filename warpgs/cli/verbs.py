@@ -5,6 +5,7 @@ from warpgs.cli.check import CHECK
 from warpgs.cli.evaluate import EVALUATE
 from warpgs.cli.export import EXPORT
 from warpgs.cli.inspect import INSPECT
+from warpgs.cli.parts import PARTS
 from warpgs.cli.query import QUERY
 from warpgs.cli.render import RENDER
 from warpgs.cli.scenes import SCENES
@@ -16,6 +17,7 @@ VERBS = {
     "track": TRACK,
     "evaluate": EVALUATE,
     "query": QUERY,
+    "parts": PARTS,
     "render": RENDER,
     "export": EXPORT,
     "check": CHECK,

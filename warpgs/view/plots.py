@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from warpgs.bodies import DEFORMABLE, Parts
 from warpgs.files import whole_file
-from warpgs.types import Camera, PointCloud
+from warpgs.types import Camera, PointCloud, Tracks
 
 TRAIN_COLOR, TEST_COLOR, CLOUD_COLOR = "tab:blue", "tab:orange", "0.7"
 MOST_POINTS = 4000
@@ -36,6 +37,27 @@ def plot_cameras(
         _draw_cameras(axes, test, (horizontal, vertical), TEST_COLOR, f"{len(test)} test")
         if number == 1:
             axes.legend(loc="upper right")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def plot_parts(path: Path, tracks: Tracks, parts: Parts, title: str) -> None:
+    """Write a PNG of the foreground at the first and the last instant, colored by part; what is deformable is gray."""
+    figure = Figure(figsize=(12, 10), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    for row, index in enumerate((0, len(tracks) - 1)):
+        here = np.arange(len(parts.part_index)) < tracks.count_at(index)
+        for column, (name, horizontal, vertical) in enumerate(VIEWS):
+            axes = figure.add_subplot(2, len(VIEWS), 1 + 2 * row + column)
+            axes.set(title=f"timestep {tracks.timesteps[index]}, {name}", aspect="equal")
+            axes.set(xlabel=f"{'xyz'[horizontal]} [m]", ylabel=f"{'xyz'[vertical]} [m]")
+            for part, label in ((DEFORMABLE, "deformable"), *enumerate(parts.names)):
+                points = tracks.means[index, (parts.part_index == part) & here]
+                color = CLOUD_COLOR if part == DEFORMABLE else f"C{part % 10}"
+                axes.scatter(points[:, horizontal], points[:, vertical], s=1.0, color=color, label=label)
+            if row == 0 and column == 1:
+                axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, markerscale=6.0)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
