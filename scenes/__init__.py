@@ -10,6 +10,7 @@ from typing import Protocol
 from scenes.colmap import ColmapScene
 from scenes.llff import LlffScene
 from scenes.panoptic import PanopticScene
+from scenes.ros import RosScene
 from scenes.synthetic import (
     DEFAULTS,
     VARIANTS,
@@ -37,6 +38,7 @@ __all__ = [
     "ColmapScene",
     "LlffScene",
     "PanopticScene",
+    "RosScene",
     "SyntheticOptions",
     "SyntheticScene",
     "TransformsScene",
@@ -64,6 +66,7 @@ READERS: dict[str, Reader] = {
     "transforms": TransformsScene,
     "llff": LlffScene,
     "colmap": ColmapScene,
+    "ros": RosScene,
     "videos": VideosScene,
 }
 """Readable layouts by name; ``recognizes(root)`` picks one. The first line of each docstring describes the layout."""
