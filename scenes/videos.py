@@ -315,6 +315,7 @@ def match_names(stems: Sequence[str], names: Sequence[str], path: Path) -> list[
     refuse(path.parent, rule, ", ".join(stems), f"rename each video, such as {names[0]}.mp4")
 
 
-def _last_number(name: str) -> int | None:
+def _last_number(name: str) -> str | None:
+    """Digits without leading zeros: Python refuses to read numbers of thousands of digits."""
     found = re.findall(r"[0-9]+", name)
-    return int(found[-1]) if found else None
+    return found[-1].lstrip("0") if found else None

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -175,6 +176,31 @@ def test_offsets_shift_videos_against_each_other(scene, tmp_path):
     read = rig(tmp_path, scene, [8, 8, 8], [30.0] * 3, lines)
     assert shown(read) == [[t + 2, t, t + 2] for t in range(6)]
     np.testing.assert_allclose(read.time_errors_s, np.tile([0.0, 0.0, -0.4 / 30], (6, 1)), atol=1e-6)
+
+
+def test_a_start_within_half_a_frame_costs_no_instant(scene, tmp_path):
+    read = rig(tmp_path, scene, [4, 4], [30.0] * 2, f"[offset_s]\ncam1 = {0.4 / 30}\n")
+    assert shown(read) == [[t, t] for t in range(4)]
+    np.testing.assert_allclose(read.time_errors_s, np.tile([0.0, 0.4 / 30], (4, 1)), atol=1e-6)
+
+
+def test_frames_are_stored_in_another_order_than_shown(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:  # lossless H.264 has no such frames
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt, stream.options = 24, 16, "yuv420p", {"bf": "2", "qscale": "1"}
+        for picture in counted(8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stamps = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert stamps != sorted(stamps), "what the reader must cope with"
+    video = VideoFile(tmp_path / "a.mp4")
+    np.testing.assert_allclose(video.times_s, np.arange(8) / 30.0, atol=1e-6)
+    assert [round((video.picture(i).mean() - 1.0) / 10.0) for i in range(8)] == list(range(8))
+
+
+def test_numbers_of_thousands_of_digits_are_compared():
+    assert match_names(["a07", "b8"], ["7", "0" * 5000 + "8"], Path("c.toml")) == ["7", "0" * 5000 + "8"]
 
 
 def test_rates_that_differ_tick_with_the_slowest(scene, tmp_path, caplog):

@@ -31,7 +31,10 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264rgb", rate=Fraction(fps).limit_denominator(1001))
-        stream.pix_fmt, stream.options = "rgb24", {"crf": "0", "preset": "ultrafast", "g": "4", "bf": "2"}
+        stream.pix_fmt, stream.options = (
+            "rgb24",
+            {"crf": "0", "preset": "ultrafast", "g": "4"},
+        )
         stream.height, stream.width = pictures[0].shape[:2]
         if turned:
             stream.set_display_rotation(turned)
