@@ -1,8 +1,8 @@
 # make demo   track a built-in scene, measure it, draw it, export it; results in demo/
 # make test   the whole test suite
 # make lint   style, formatting, import contracts, types
-# make check-interop   what Newton, NVIDIA's asset validator and Blender make of our files; needs 2 GB of disk for
-#             environments of their own, .venv-interop and .venv-blender
+# make check-interop   what Newton and NVIDIA's asset validator make of our files; needs 1.3 GB of disk for an
+#             environment of its own, .venv-interop
 #
 # Each makes .venv by itself. Another interpreter: make demo PYTHON=/usr/bin/python3.12
 
@@ -10,7 +10,6 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.warpgs-installed
 INTEROP := .venv-interop
-BLENDER := .venv-blender
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
@@ -28,22 +27,13 @@ lint: $(INSTALLED)
 	$(VENV)/bin/lint-imports
 	$(RUN) -m pyright
 
-check-interop: $(INTEROP)/.installed $(BLENDER)/.installed
-	BLENDER_PYTHON=$(BLENDER)/bin/python $(INTEROP)/bin/python -m pytest tests/interop -rs $(ARGS)
+check-interop: $(INTEROP)/.installed
+	$(INTEROP)/bin/python -m pytest tests/interop -rs $(ARGS)
 
 $(INTEROP)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[interop]"
 	@touch $@
-
-# Blender as a module is made for one version of Python, and needs an older NumPy than we may have.
-$(BLENDER)/.installed:
-	@mkdir -p $(BLENDER)
-	@if python3.11 -c '' 2>/dev/null; then \
-		python3.11 -m venv $(BLENDER) && $(BLENDER)/bin/python -m pip install --quiet --disable-pip-version-check bpy==5.0.1 && touch $@; \
-	else \
-		echo "no python3.11: Blender is left out" >&2; \
-	fi
 
 # Made again when the dependencies change.
 $(INSTALLED): pyproject.toml
