@@ -6,7 +6,6 @@ import dataclasses
 import json
 import logging
 import os
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from warpgs.run.arrays import (
     read_judgment,
     write_npz,
 )
+from warpgs.run.assemble import WORLD, assemble
 from warpgs.run.directory import (
     acquire_lock,
     birth_files,
@@ -44,10 +44,6 @@ from warpgs.types import Gaussians, Judgment, Scene, Tracks
 logger = logging.getLogger(__name__)
 
 RESTORE = "restore it, or start the run again with --overwrite"
-WORLD = Similarity()
-"""Of runs that are stored in the world's frame."""
-CONSTANT = ("log_scales", "colors", "opacity_logits", "foreground", "harmonics")
-"""Arrays of particles that stay as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,33 +326,8 @@ class Run:
             got = f"{_span(wanted)} where {_span(completed)} are stored"
             refuse(f"{self.path}: timesteps", "one or more that are tracked", got, "track them first")
         births = self._read_births(wanted[-1])
-        parts = [first, *births.values()]
-        birth = [0, *(bisect_left(wanted, timestep) for timestep in births)]
-        constant = {name: np.concatenate([part[name] for part in parts]) for name in CONSTANT if name in first}
-        poses = {name: np.concatenate([part[name] for part in parts]) for name in ("means", "rotations_wxyz")}
-        poses = {name: np.repeat(array[None], len(wanted), axis=0) for name, array in poses.items()}
-        judgments = []
-        for i, timestep in enumerate(wanted):
-            arrays = self._read_pose_arrays(timestep)
-            judgments.append(read_judgment(arrays))
-            for name, over_time in poses.items():
-                over_time[i, : len(arrays[name])] = arrays[name]
-        world = _world_from_run(first)
-        for means, rotations_wxyz in zip(*poses.values(), strict=True):
-            means[:], rotations_wxyz[:] = world.points(means), world.rotations_wxyz(rotations_wxyz)
-        constant["log_scales"] = world.log_scales(constant["log_scales"]).astype(np.float32)
-        return Tracks(
-            **poses,
-            **constant,
-            timesteps=wanted,
-            fps=self.fps,
-            source_from_world=self.source_from_world,
-            camera_names=tuple(map(str, first["camera_names"])),
-            camera_log_gains=first["camera_log_gains"],
-            camera_offsets=first["camera_offsets"],
-            birth=np.repeat(birth, [len(part["means"]) for part in parts]).astype(np.int32),
-            **_over_time(judgments, len(constant["foreground"])),
-        )
+        poses = map(self._read_pose_arrays, wanted)
+        return assemble(first, births, wanted, poses, fps=self.fps, source_from_world=self.source_from_world)
 
     def _check_writable(self) -> None:
         if self._lock is None:
@@ -431,26 +402,9 @@ class Run:
         return arrays
 
 
-def _world_from_run(first: Mapping[str, np.ndarray]) -> Similarity:
-    """Of the arrays of gaussians.npz; those of older versions stand in the world."""
-    return Similarity.of(first["world_from_run"], "world_from_run") if "world_from_run" in first else WORLD
-
-
 def _as_gaussians(arrays: Mapping[str, np.ndarray]) -> Gaussians:
     names = [field.name for field in dataclasses.fields(Gaussians) if field.name in arrays]
     return Gaussians(**{name: arrays[name] for name in names})
-
-
-def _over_time(judgments: Sequence[Judgment | None], count: int) -> dict[str, Any]:
-    """The fields of Tracks that hold judgments of ``count`` particles; none unless all instants were judged."""
-    known = [judgment for judgment in judgments if judgment is not None]
-    if len(known) < len(judgments):
-        return {}
-    shares = {name: np.ones((len(known), count), np.float32) for name in ("confidence", "visibility")}
-    for i, judgment in enumerate(known):
-        for name, array in shares.items():
-            array[i, : len(getattr(judgment, name))] = getattr(judgment, name)
-    return {**shares, "tolerance": known[0].tolerance}
 
 
 def _span(timesteps: Sequence[int]) -> str:
