@@ -17,7 +17,6 @@ the first camera of several, as is the custom with these videos; of photos, if a
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,11 +28,11 @@ import numpy as np
 from scenes.colmap import ColmapScene
 from scenes.fields import AGAIN, camera_name
 from scenes.pictures import DECODERS, PICTURE_SUFFIXES, check_picture_file, read_image
-from scenes.shots import HOLD_OUT, natural
+from scenes.shots import HOLD_OUT, natural, paths_by_name
 from scenes.upright import world_from_source
 from scenes.video_clock import Clock, common_clock
-from scenes.video_file import SUFFIXES, VideoFile
-from warpgs.checks import check_camera, check_finite, check_picture, check_timesteps, refuse, sentence
+from scenes.video_file import VideoFile, video_paths
+from warpgs.checks import check_camera, check_finite, check_timesteps, refuse, sentence
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 FILE = "poses_bounds.npy"
@@ -58,7 +57,7 @@ class LlffScene(Scene):
     @staticmethod
     def recognizes(root: Path) -> bool:
         """True where ``root`` looks like this layout. A COLMAP model of photos knows more: lenses and points."""
-        return (root / FILE).is_file() and (bool(_video_paths(root)) or not ColmapScene.recognizes(root))
+        return (root / FILE).is_file() and (bool(video_paths(root)) or not ColmapScene.recognizes(root))
 
     @property
     def name(self) -> str:
@@ -110,9 +109,7 @@ class LlffScene(Scene):
         if self._clock is None:
             return read_image(self._pictures[camera.name][timestep], camera)
         video, frame = self._videos[index], int(self._clock.indices[timestep, index])
-        picture = video.picture(frame)
-        check_picture(f"{video.path}: frame {frame}", picture, camera, (3,))
-        return picture
+        return video.picture_by(camera, frame)
 
     def _split(self, split: Split) -> list[int]:
         """Indices of the training or of the held-out cameras."""
@@ -125,7 +122,7 @@ class LlffScene(Scene):
 
     @cached_property
     def _videos(self) -> tuple[VideoFile, ...]:
-        return tuple(VideoFile(path) for path in _video_paths(self.root))
+        return tuple(VideoFile(path) for path in video_paths(self.root))
 
     @cached_property
     def _clock(self) -> Clock | None:
@@ -205,13 +202,5 @@ def _poses(rows: np.ndarray) -> np.ndarray:
     return poses
 
 
-def _video_paths(root: Path) -> list[Path]:
-    return _by_name(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES)
-
-
 def _picture_paths(folder: Path) -> list[Path]:
-    return _by_name(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES) if folder.is_dir() else []
-
-
-def _by_name(paths: Iterable[Path]) -> list[Path]:
-    return sorted((path for path in paths if path.is_file()), key=lambda path: natural(path.stem))
+    return paths_by_name(folder, PICTURE_SUFFIXES)

@@ -93,6 +93,13 @@ def natural(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((-1, part) if d is None else (len(d), d) for part, d in zip(parts, digits, strict=True))
 
 
+def paths_by_name(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files of a folder with one of the suffixes, in the natural order of their names; none where there is no such
+    folder."""
+    files = folder.iterdir() if folder.is_dir() else ()
+    return sorted((p for p in files if p.suffix.lower() in suffixes and p.is_file()), key=lambda p: natural(p.stem))
+
+
 def _image(path: Path, shot: Shot) -> np.ndarray:
     image = read_image(path, shot.taken)
     return image if shot.undistortion is None else shot.undistortion.resample(image)

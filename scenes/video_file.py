@@ -17,7 +17,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from warpgs.checks import refuse, sentence
+from scenes.shots import paths_by_name
+from warpgs.checks import check_picture, refuse, sentence
+from warpgs.types import Camera
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".mts", ".wmv")
 COPY = "copy the file again, or repair it with ffmpeg -i IN -c copy OUT"
@@ -62,6 +64,12 @@ class VideoFile:
             if self._last is None or self._last[0] != index:
                 self._last = index, self._decode(index)
             return self._last[1]
+
+    def picture_by(self, camera: Camera, index: int) -> np.ndarray:
+        """The same, refused where its size is not the camera's: a video may change it on the way."""
+        picture = self.picture(index)
+        check_picture(f"{self.path}: frame {index}", picture, camera, (3,))
+        return picture
 
     def close(self) -> None:
         """Give the decoder back; it opens again when needed."""
@@ -144,6 +152,11 @@ class VideoFile:
             container.close()
             refuse(self.path, f"sides of at most {LARGEST_SIDE} pixels", f"{context.width}x{context.height}", COPY)
         return container
+
+
+def video_paths(folder: Path) -> list[Path]:
+    """Videos in a folder in the order of their names; none where there is no such folder."""
+    return paths_by_name(folder, SUFFIXES)
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:

@@ -40,8 +40,8 @@ from scenes.pictures import DECODERS
 from scenes.shots import HOLD_OUT, Lenses, natural, pinhole
 from scenes.undistort import Undistortion
 from scenes.video_clock import Clock, common_clock
-from scenes.video_file import SUFFIXES, VideoFile
-from warpgs.checks import check_camera, check_picture, check_timesteps, refuse
+from scenes.video_file import VideoFile, video_paths
+from warpgs.checks import check_camera, check_timesteps, refuse
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 logger = logging.getLogger(__name__)
@@ -76,9 +76,7 @@ class _View:
 
     def picture(self, index: int) -> np.ndarray:
         """The ``index``-th frame of the video as a pinhole sees it, uint8, shape [height, width, 3]."""
-        picture = self.video.picture(index)
-        # A video may change its size on the way.
-        check_picture(f"{self.video.path}: frame {index}", picture, self.camera, (3,))
+        picture = self.video.picture_by(self.camera, index)
         return picture if self.undistortion is None else self.undistortion.resample(picture)
 
 
@@ -259,12 +257,7 @@ class VideosScene(Scene):
 
 def _video_paths(root: Path) -> list[Path]:
     """Videos in the first of ``FOLDERS`` that has some."""
-    for folder in (root / name for name in FOLDERS):
-        files = folder.iterdir() if folder.is_dir() else ()
-        paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES and path.is_file())
-        if paths:
-            return paths
-    return []
+    return next(filter(None, (video_paths(root / name) for name in FOLDERS)), [])
 
 
 def _check_size(video: VideoFile, calibrated: Calibrated, scale: float, crop: Sequence[float]) -> None:
