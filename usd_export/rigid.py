@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from pxr import Gf, Usd, UsdGeom, UsdSemantics
-from scipy.spatial.transform import Rotation
 
 from usd_export.decomposition import convex_pieces
 from usd_export.fields import Field, birth_instants, births_of, stream
@@ -19,7 +18,13 @@ from usd_export.poses import Gather, pose_in_part
 from usd_export.splats import SplatPrim
 from usd_export.stage import ROOT
 from warpgs.bodies import BACKGROUND, Parts
+from warpgs.math.rigid import steady_quaternions
 from warpgs.types import Gaussians, Tracks
+
+
+def sampled_particles(tracks: Tracks, parts: Parts) -> np.ndarray:
+    """Whether each particle has samples of its own, as no part and not the background carries it, shape [n], bool."""
+    return (parts.part_index < 0) & ((parts.part_index != BACKGROUND) | (births_of(tracks) > 0))
 
 
 def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOptions, progress: Progress) -> None:
@@ -39,7 +44,7 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
     visibility, particles of a part by their opacities. Defaults are those of the first timestep.
     """
     start = 0 if options.start is None else tracks.timesteps.index(options.start)
-    births = births_of(tracks)
+    sampled = sampled_particles(tracks, parts)
     bodies = []
     UsdGeom.Scope.Define(stage, f"{ROOT}/Parts")
     for index, name in enumerate(parts.names):
@@ -49,18 +54,17 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
     if bodies and (options.ground or options.dynamic):
         lowest = min(float(corners[:, 2].min()) for corners in bodies)  # nothing starts inside the ground
         write_ground(stage, lowest if options.ground_height is None else min(lowest, options.ground_height))
-    still = (parts.part_index == BACKGROUND) & (births == 0)
+    still = ~sampled & (parts.part_index < 0)
     if still.any():
         ids = np.flatnonzero(still)
         background = _in_frame(tracks, ids, np.tile(np.eye(4), (len(tracks), 1, 1)), 0.0, options)
         _label(_define_still(stage, f"{ROOT}/Background", background, ids, options).schema.GetPrim(), "background")
     fields = []
-    rest = ~still & (parts.part_index < 0)
     if options.dynamic:
-        rest &= births <= start
+        sampled &= births_of(tracks) <= start
         tracks = tracks.since(start)
-    if rest.any():
-        ids = np.flatnonzero(rest)
+    if sampled.any():
+        ids = np.flatnonzero(sampled)
         prim = SplatPrim(stage, f"{ROOT}/Deformable", tracks.all_at(0).select(ids), ids, options.half)
         _label(prim.schema.GetPrim(), "deformable")
         fields.append(Field([prim], tracks, ids, options.device))
@@ -165,13 +169,9 @@ def _animate(xform: UsdGeom.Xform, splats: SplatPrim, tracks: Tracks, part: _Par
 def _place(xform: UsdGeom.Xform, poses: np.ndarray, times: list[Usd.TimeCode]) -> None:
     """Author rigid transforms, shape [t, 4, 4], at the first t of ``times``."""
     translate, orient = xform.AddTranslateOp(), xform.AddOrientOp(UsdGeom.XformOp.PrecisionDouble)
-    quaternions = Rotation.from_matrix(poses[:, :3, :3]).as_quat(scalar_first=True)
-    # Of q and -q the one that is nearer to the last: some programs blend their numbers.
-    signs = np.where(np.einsum("tk,tk->t", quaternions[1:], quaternions[:-1]) < 0.0, -1.0, 1.0)
-    quaternions[1:] *= np.cumprod(signs)[:, None]
-    for pose, quaternion, time in zip(poses, quaternions, times, strict=False):
+    for pose, (x, y, z, w), time in zip(poses, steady_quaternions(poses[:, :3, :3]).tolist(), times, strict=False):
         translate.Set(Gf.Vec3d(*pose[:3, 3].tolist()), time)
-        orient.Set(Gf.Quatd(*quaternion.tolist()), time)
+        orient.Set(Gf.Quatd(w, x, y, z), time)
 
 
 def _label(prim: Usd.Prim, label: str) -> None:

@@ -13,7 +13,7 @@ from usd_export.cameras import write_cameras
 from usd_export.form import Progress
 from usd_export.options import UsdOptions, points_layer
 from usd_export.raw import moving_particles, write_dcc, write_points_layer, write_raw
-from usd_export.rigid import write_rigid
+from usd_export.rigid import sampled_particles, write_rigid
 from usd_export.stage import new_stage
 from warpgs.bodies import Parts
 from warpgs.checks import refuse
@@ -40,11 +40,11 @@ def write_usd(
     """
     options = options or UsdOptions()
     layer = path.with_suffix(".usdc") if path.suffix.lower() == ".usdz" else path
-    moving = (parts.part_index < 0) & moving_particles(tracks) if parts is not None else moving_particles(tracks)
+    sampled = moving_particles(tracks) if parts is None else sampled_particles(tracks, parts)
     if layer != path:
-        _check_package_size(path, tracks, moving)
+        _check_package_size(path, tracks, sampled)
     try:
-        _write_layer(layer, tracks, moving, parts, cameras, options, progress)
+        _write_layer(layer, tracks, sampled, parts, cameras, options, progress)
         if layer != path:
             _write_package(layer, path)
         if options.form == "dcc":
@@ -55,9 +55,9 @@ def write_usd(
     return [path]
 
 
-def _check_package_size(path: Path, tracks: Tracks, moving: np.ndarray) -> None:
+def _check_package_size(path: Path, tracks: Tracks, sampled: np.ndarray) -> None:
     # bytes: a pose and, where there is one, a judgment per sample, all else once
-    size = (28 + 8 * (tracks.confidence is not None)) * len(tracks) * int(moving.sum()) + 64 * len(moving)
+    size = (28 + 8 * (tracks.confidence is not None)) * len(tracks) * int(sampled.sum()) + 64 * len(sampled)
     if size > PACKAGE_LIMIT:
         refuse(path, "at most 4 GiB in a .usdz", f"{size / 2**30:.1f} GiB", "write a .usdc, or fewer timesteps")
 
@@ -65,7 +65,7 @@ def _check_package_size(path: Path, tracks: Tracks, moving: np.ndarray) -> None:
 def _write_layer(
     path: Path,
     tracks: Tracks,
-    moving: np.ndarray,
+    sampled: np.ndarray,
     parts: Parts | None,
     cameras: Sequence[Sequence[Camera]],
     options: UsdOptions,
@@ -77,7 +77,7 @@ def _write_layer(
         write_rigid(stage, tracks, parts, options, progress)
     else:
         write = write_dcc if options.form == "dcc" else write_raw
-        write(stage, tracks, moving, options, progress)
+        write(stage, tracks, sampled, options, progress)
     stage.Save()
     progress(len(tracks), len(tracks))
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from warpgs.math.rigid import fit_rigid
+from warpgs.math.rigid import fit_rigid, steady_quaternions
 
 POINTS = np.random.default_rng(0).normal([5.0, 0.0, -3.0], 1.0, (12, 3))
 
@@ -83,3 +83,10 @@ def test_fit_rigid_of_a_line_turns_least(degrees):
 def test_fit_rigid_refuses_what_has_no_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
         fit_rigid(*arguments)
+
+
+def test_steady_quaternions_are_the_rotations_and_never_jump():
+    turns = Rotation.from_rotvec(np.outer(np.linspace(0.0, 4.0 * np.pi, 60), [0.6, 0.0, 0.8]))
+    quaternions = steady_quaternions(turns.as_matrix())
+    np.testing.assert_allclose(Rotation.from_quat(quaternions).as_matrix(), turns.as_matrix(), atol=1e-12)
+    assert np.abs(np.diff(quaternions, axis=0)).max() < 0.12  # half of 4 pi / 59

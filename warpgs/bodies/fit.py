@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from warpgs.bodies.motion import distances, fit_generations
 from warpgs.bodies.parts import Parts
+from warpgs.math.rigid import steady_quaternions
 from warpgs.types import Tracks
 
 TURN_SHARE = 0.1
@@ -58,9 +59,7 @@ def smooth_motions(motions: np.ndarray, time_constant: float) -> np.ndarray:
     Penalized least squares (Whittaker 1923) with third differences: constant acceleration is left as it is. Quaternions
     are smoothed by their numbers, so that the result turns with the world and with the body.
     """
-    quaternions = Rotation.from_matrix(motions[:, :3, :3]).as_quat()
-    flips = np.sign(np.einsum("ti,ti->t", quaternions[1:], quaternions[:-1]))
-    quaternions[1:] *= np.cumprod(np.where(flips < 0.0, -1.0, 1.0))[:, None]
+    quaternions = steady_quaternions(motions[:, :3, :3])
     values = _whittaker(np.concatenate([quaternions, motions[:, :3, 3]], axis=1), time_constant)
     result = np.array(motions)
     result[1:, :3, :3] = Rotation.from_quat(values[1:, :4]).as_matrix()

@@ -1,6 +1,7 @@
 """Rigid motions between corresponding points, on the host in float64."""
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from warpgs.checks import check_finite, check_shape, refuse
 
@@ -40,6 +41,15 @@ def fit_rigid(points_from: np.ndarray, points_to: np.ndarray, weights: np.ndarra
     motion[:3, :3] = _nearest_rotation(covariance)
     motion[:3, 3] = center_to - motion[:3, :3] @ center_from
     return motion
+
+
+def steady_quaternions(rotations: np.ndarray) -> np.ndarray:
+    """Rotations over time as quaternions x, y, z, w, shape [t, 3, 3] to [t, 4]: of q and -q the one nearer to the last,
+    so that their numbers can be blended."""
+    quaternions = Rotation.from_matrix(rotations).as_quat()
+    flips = np.einsum("ti,ti->t", quaternions[1:], quaternions[:-1]) < 0.0
+    quaternions[1:] *= np.cumprod(np.where(flips, -1.0, 1.0))[:, None]
+    return quaternions
 
 
 def _nearest_rotation(covariance: np.ndarray) -> np.ndarray:
