@@ -78,10 +78,20 @@ def ground(poses: Poses, rest: RestOracle) -> float:
     return float(np.maximum(-poses.means[:, 2], 0.0).mean() / rest.length_unit)
 
 
+def of_world(oracle):
+    """An oracle that takes a world of ``warpgs.priors.trial``."""
+
+    def value(world) -> float:
+        first, reference = Poses(*world.first), Poses(*world.reference)
+        return oracle(Poses(*world.now), RestOracle(first, reference, world.neighbors, world.sigma, world.unit))
+
+    return value
+
+
 ORACLES = {
-    "rigidity": rigidity,
-    "rotation": rotation,
-    "isometry": isometry,
-    "background": background,
-    "ground": ground,
+    "rigidity": of_world(rigidity),
+    "rotation": of_world(rotation),
+    "isometry": of_world(isometry),
+    "background": of_world(background),
+    "ground": of_world(ground),
 }

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional, Suppress
 
+from warpgs.cli.priors import PriorTexts, load_priors
 from warpgs.cli.shared import Flag, UsageError, Verb, description, progress_bar
 
 
@@ -39,6 +40,9 @@ class Track:
     """Start from the scene's point cloud where it has one."""
     resume: Flag = False
     """Go on with an existing run of the same scene and settings."""
+    prior: PriorTexts = ()
+    """A prior on what moves, beside those of the settings; may be given several times. NAME or FILE.py:CLASS, with
+    settings after commas: my_file.py:MyPrior,weight=2.5. See docs/priors.md."""
     overwrite: Flag = False
     """Replace an existing run."""
     debug: Flag = False
@@ -76,17 +80,18 @@ def track_scene(arguments: Track) -> None:
     from warpgs.track import track
 
     config = arguments.settings
+    priors, stored = load_priors(arguments.prior, config)
     scene = open_scene(arguments.scene, use_cloud=config.use_cloud)
     timesteps = _parse_timesteps(arguments.timesteps, scene.timestep_count)
     run = Run.create(
-        arguments.run, scene, config, timesteps=timesteps, overwrite=arguments.overwrite, resume=arguments.resume
+        arguments.run, scene, stored, timesteps=timesteps, overwrite=arguments.overwrite, resume=arguments.resume
     )
     with run, progress_bar("track", len(timesteps), initial=len(run.completed)) as bar:
 
         def show(timestep: int, step: int, step_count: int, psnr: float) -> None:
             bar.set_postfix_str(f"timestep {timestep}, step {step}/{step_count}, {psnr:.1f} dB")
 
-        for state in track(scene, config, run=run, timesteps=timesteps, progress=show):
+        for state in track(scene, config, run=run, timesteps=timesteps, progress=show, priors=priors):
             bar.update()
             bar.set_postfix_str(f"timestep {state.timestep}, {state.psnr:.1f} dB, {state.seconds:.1f} s")
     print(f"{len(run.completed)} timesteps in {arguments.run}; next: warpgs evaluate {shlex.quote(str(arguments.run))}")

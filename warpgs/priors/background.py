@@ -7,7 +7,8 @@ from typing import Any
 import warp as wp
 
 from warpgs.math.rotation import rotation_funcs
-from warpgs.priors.base import Prior, Rest, State, check_weight
+from warpgs.priors.base import Prior, State, check_weight
+from warpgs.priors.rest import Rest
 
 
 @cache

@@ -1,21 +1,68 @@
-"""What every particle prior works on: the state and its gradient, and the rest shape that it remembers."""
+"""The contract of a prior: what holds particles where pictures do not, in tracking and in simulation alike.
+
+A prior is a frozen dataclass with a ``weight`` and one method, ``accumulate``, which adds ``weight`` times an energy to
+a loss and the energy's gradient to that of the poses. The same objects serve ``track(..., priors=[...])`` and the
+simulation, where minus the gradient is the force on each particle. A prior of a user's own lives outside the package:
+
+    @wp.kernel
+    def leash_kernel(
+        means: wp.array(dtype=Any), first: wp.array(dtype=Any), scale: Any, loss: wp.array(dtype=wp.float64)
+    ):
+        i = wp.tid()
+        wp.atomic_add(loss, 0, wp.float64(scale * wp.length_sq(means[i] - first[i])))
+
+    @dataclass(frozen=True)
+    class LeashPrior(Prior):
+        weight: float = 1.0
+
+        def accumulate(self, state, rest, loss):
+            scale = rest.dtype(self.weight / (max(rest.means.size, 1) * rest.spacing**2))
+            accumulate_energy(leash_kernel, rest.means.size, [state.means, rest.means, scale], state, rest, loss)
+
+What every prior promises, and ``warpgs.priors.contract.check(LeashPrior)`` tests:
+
+- The energy is a mean over particles or pairs, so that a weight means the same for few particles and for many.
+- It is zero, and smallest, where poses are those of ``rest`` and nothing moves.
+- It does not change when the whole world moves rigidly: state, motion, rest and what stands in the scene.
+- Lengths in its fields are relative to ``rest.spacing`` (or ``rest.length_unit``) unless they end in ``_m``; those, and
+  places, are in the frame and unit of the scene, which ``rest.world_from_rest`` leads to.
+- Rotations may have any length and sign; numbers are float32 or float64, as ``rest.dtype`` says.
+- The same launches at every call, and no allocation from the second call with a ``rest`` on: launches are recorded and
+  replayed. Memory of a prior's own comes from ``rest.once``. Values that change between calls lie in arrays.
+- Nothing but the loss and the gradients is written.
+"""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import warp as wp
 
-from warpgs.checks import check_array, check_shape, refuse
-from warpgs.math.numbers import number_type
+from warpgs.checks import refuse
 from warpgs.particles import Particles
+from warpgs.priors.rest import Rest
 
-TINY = 1e-12
-"""Lengths are divided by at least this much [m], or unit of a quaternion: the gradient of a norm at zero is zero."""
-LANES = 8
-"""Neighbors that the CPU takes at a time."""
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """Where particles were at the last two instants; for priors on velocities."""
+
+    last_means: wp.array
+    """Centers one step ago [m], world frame, vec3, shape [n]."""
+    last_rotations: wp.array
+    """Unit quaternions one step ago, world from particle, shape [n]."""
+    before_means: wp.array
+    """Centers two steps ago [m], shape [n]."""
+    before_rotations: wp.array
+    """Unit quaternions two steps ago, shape [n]."""
+    known: wp.array
+    """1 where a particle has been there for two steps, so that its velocity is known, else 0, shape [n]."""
+    step_s: float
+    """Time between instants [s]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,219 +77,40 @@ class State:
     """Gradient with respect to ``means``, accumulated, shape [n]."""
     adj_rotations: wp.array
     """Gradient with respect to ``rotations``, accumulated, shape [n]."""
+    motion: Motion | None = None
+    """The poses before these; None where nobody keeps them, and priors on velocities then add nothing."""
 
     @staticmethod
-    def of(particles: Particles, gradient: Particles) -> "State":
+    def of(particles: Particles, gradient: Particles, motion: Motion | None = None) -> State:
         """The poses of ``particles`` with their share of ``gradient``; shares memory."""
-        return State(particles.means, particles.rotations, gradient.means, gradient.rotations)
-
-
-@cache
-def rest_kernels(dtype: type) -> SimpleNamespace:
-    """The kernels that fill a Rest, for numbers of ``dtype``."""
-    real = dtype
-    vec3 = wp.types.vector(3, dtype)
-    quat = wp.types.quaternion(dtype)
-
-    @wp.kernel(module="unique", enable_backward=False)
-    def rest_kernel(
-        # inputs
-        means: wp.array(dtype=vec3),
-        neighbors: wp.array2d(dtype=wp.int32),
-        weight_sigma: real,
-        # outputs
-        lengths: wp.array2d(dtype=real),
-        weights: wp.array2d(dtype=real),
-    ):
-        i, j = wp.tid()
-        length = wp.length(means[neighbors[i, j]] - means[i])
-        lengths[i, j] = length
-        weights[i, j] = wp.exp(real(-0.5) * (length / weight_sigma) * (length / weight_sigma))
-
-    @wp.kernel(module="unique", enable_backward=False)
-    def reference_kernel(
-        # inputs
-        means: wp.array(dtype=vec3),
-        rotations: wp.array(dtype=quat),
-        neighbors: wp.array2d(dtype=wp.int32),
-        # outputs
-        reference_offsets: wp.array2d(dtype=vec3),
-        reference_rotations: wp.array(dtype=quat),
-    ):
-        i = wp.tid()
-        reference_rotations[i] = wp.normalize(rotations[i])
-        for j in range(neighbors.shape[1]):
-            reference_offsets[i, j] = means[neighbors[i, j]] - means[i]
-
-    @wp.kernel(module="unique", enable_backward=False)
-    def lanes_kernel(
-        # inputs
-        neighbors: wp.array2d(dtype=wp.int32),
-        weights: wp.array2d(dtype=real),
-        lengths: wp.array2d(dtype=real),
-        reference_offsets: wp.array2d(dtype=vec3),
-        # outputs
-        lane_neighbors: wp.array2d(dtype=wp.int32),
-        lane_constants: wp.array3d(dtype=real),
-    ):
-        i, j = wp.tid()
-        lane_neighbors[i, j] = i  # a neighbor of weight 0
-        if j < neighbors.shape[1]:
-            lane_neighbors[i, j] = neighbors[i, j]
-            lane_constants[i, 0, j] = weights[i, j]
-            lane_constants[i, 1, j] = lengths[i, j]
-            for axis in range(3):
-                lane_constants[i, 2 + axis, j] = reference_offsets[i, j][axis]
-
-    return SimpleNamespace(rest=rest_kernel, reference=reference_kernel, lanes=lanes_kernel)
+        return State(particles.means, particles.rotations, gradient.means, gradient.rotations, motion)
 
 
 @dataclass(frozen=True, eq=False)
-class Rest:
-    """The shape that priors hold on to, built once at the first timestep."""
+class Parameter:
+    """A number of a material that can be learned: one for all particles, or one of each.
 
-    means: wp.array
-    """Centers at the first timestep [m], world frame, vec3, shape [n]."""
-    rotations: wp.array
-    """Unit quaternions at the first timestep, world from particle, shape [n]."""
-    neighbors: wp.array
-    """Index of each particle's k neighbors, int32, shape [n, k]."""
-    lengths: wp.array
-    """Distance to each neighbor at the first timestep [m], shape [n, k]."""
-    weights: wp.array
-    """w_ij = exp(-length^2 / (2 weight_sigma^2)), shape [n, k]."""
-    reference_offsets: wp.array
-    """From each particle to its neighbors in the reference pose [m], world frame, vec3, shape [n, k]."""
-    reference_rotations: wp.array
-    """Unit quaternions in the reference pose, world from particle, shape [n]."""
-    length_unit: float
-    """Unit in which priors measure lengths [m]; makes their weights independent of the scale of the scene."""
-    turns: wp.array
-    """Scratch of the fused neighbor priors: rotations since the reference pose, shape [n]."""
-    adj_turns: wp.array
-    """Scratch of the fused neighbor priors: gradient with respect to ``turns``, zero between calls, shape [n]."""
-    lane_neighbors: wp.array
-    """``neighbors`` in whole blocks of LANES, filled up with the particle itself, shape [n, lanes]; CPU only."""
-    lane_constants: wp.array
-    """Weight, length and reference offset (x, y, z) of each pair, 0 where filled up, shape [n, 5, lanes]; CPU only."""
-    poses: wp.array
-    """Scratch of the fused neighbor priors: center, 0, rotation since the reference pose, shape [n, 8]; CPU only."""
-    adj_poses: wp.array
-    """Scratch: gradient with respect to ``poses``, zero between calls, shape [n, 8]; CPU only."""
-    energies: wp.array
-    """Scratch: energy of each particle's pairs, shape [n]; CPU only."""
+    Fields of priors that are typed ``float | Parameter`` take either.
+    """
+
+    values: wp.array
+    """Numbers of the type of ``Rest.dtype``, shape [1] or [n]."""
+    gradient: wp.array
+    """Of the loss, accumulated by ``Prior.accumulate``, of the same shape."""
 
     @staticmethod
-    def build(
-        means: wp.array,
-        rotations: wp.array,
-        neighbors: wp.array | None = None,
-        *,
-        weight_sigma: float = 1.0,
-        length_unit: float = 1.0,
-    ) -> "Rest":
-        """Remember a pose, which becomes the reference too. Allocates.
+    def of(values: float | np.ndarray, *, dtype: type = wp.float32, device: wp.DeviceLike = None) -> Parameter:
+        """A parameter that starts at ``values``: a number, or one per particle."""
+        array = wp.array(np.atleast_1d(np.asarray(values, np.float64)), dtype=dtype, device=device)
+        return Parameter(array, wp.zeros_like(array))
 
-        Args:
-            means: Centers at the first timestep [m], world frame, vec3, shape [n]; copied.
-            rotations: Quaternions at the first timestep, world from particle, shape [n]; copied, normalized.
-            neighbors: Index of each particle's neighbors, int32, shape [n, k]; None for priors that need none.
-            weight_sigma: Distance at which the weight of a pair falls to exp(-1/2) [m]; see ``weight_sigma``.
-            length_unit: Unit in which priors measure lengths [m].
 
-        Raises:
-            ValueError: Sizes that differ, a neighbor that does not exist, a length that is not positive.
-        """
-        n, device = means.size, means.device
-        dtype = number_type(means)
-        if not (weight_sigma > 0.0 and length_unit > 0.0):
-            refuse("Rest: weight_sigma and length_unit", "lengths > 0 [m]", (weight_sigma, length_unit))
-        vec3, quat = wp.types.vector(3, dtype), wp.types.quaternion(dtype)
-        if neighbors is None:
-            neighbors = wp.zeros((n, 0), dtype=wp.int32, device=device)
-        k = neighbors.shape[1]
-        check_array("Rest: means", means, vec3, (n,))
-        check_array("Rest: rotations", rotations, quat, (n,))
-        check_array("Rest: neighbors", neighbors, wp.int32, (n, k))
-        _check_neighbors(neighbors.numpy(), n)
-        lanes, rows = (-(-k // LANES) * LANES, n) if device.is_cpu else (0, 0)
-        rest = Rest(
-            means=wp.clone(means),
-            rotations=wp.zeros(n, dtype=quat, device=device),
-            neighbors=neighbors,
-            lengths=wp.zeros((n, k), dtype=dtype, device=device),
-            weights=wp.zeros((n, k), dtype=dtype, device=device),
-            reference_offsets=wp.zeros((n, k), dtype=vec3, device=device),
-            reference_rotations=wp.zeros(n, dtype=quat, device=device),
-            length_unit=length_unit,
-            turns=wp.zeros(n, dtype=quat, device=device),
-            adj_turns=wp.zeros(n, dtype=quat, device=device),
-            lane_neighbors=wp.zeros((rows, lanes), dtype=wp.int32, device=device),
-            lane_constants=wp.zeros((rows, 5, lanes), dtype=dtype, device=device),
-            poses=wp.zeros((rows, 8), dtype=dtype, device=device),
-            adj_poses=wp.zeros((rows, 8), dtype=dtype, device=device),
-            energies=wp.zeros(rows, dtype=dtype, device=device),
-        )
-        inputs = [rest.means, neighbors, weight_sigma]
-        kernel = rest_kernels(dtype).rest
-        wp.launch(kernel, (n, k), inputs, [rest.lengths, rest.weights], device=device, record_tape=False)
-        rest.set_reference(means, rotations)
-        wp.copy(rest.rotations, rest.reference_rotations)
-        return rest
-
-    @property
-    def dtype(self) -> type:
-        """wp.float32 or wp.float64."""
-        return self.lengths.dtype
-
-    @property
-    def pair_count(self) -> int:
-        """Number of ordered pairs n k, at least 1: what the neighbor priors average over."""
-        return max(self.neighbors.size, 1)
-
-    def set_neighbors(self, neighbors: np.ndarray, weights: np.ndarray) -> None:
-        """Hold on to other pairs, as they were at the first timestep, which becomes the reference.
-
-        Args:
-            neighbors: Index of each particle's neighbors, int32, shape [n, k] as before.
-            weights: w_ij of each pair, shape [n, k].
-
-        Raises:
-            ValueError: Another shape, a neighbor that does not exist.
-        """
-        check_shape("Rest: neighbors", neighbors, self.neighbors.shape)
-        check_shape("Rest: weights", weights, self.weights.shape)
-        _check_neighbors(neighbors, self.means.size)
-        self.neighbors.assign(neighbors)
-        inputs, lengths = [self.means, self.neighbors, 1.0], [self.lengths, self.weights]
-        kernel = rest_kernels(self.dtype).rest
-        wp.launch(kernel, self.neighbors.shape, inputs, lengths, device=self.means.device, record_tape=False)
-        self.weights.assign(weights)
-        self.set_reference(self.means, self.rotations)
-
-    def set_reference(self, means: wp.array, rotations: wp.array) -> None:
-        """Measure changes of pose from here on: the previous timestep in the paper's form, the first in ours.
-
-        Args:
-            means: Centers [m], world frame, shape [n].
-            rotations: Quaternions, world from particle, shape [n]; need not be normalized.
-        """
-        wp.launch(
-            rest_kernels(self.dtype).reference,
-            self.means.size,
-            [means, rotations, self.neighbors],
-            [self.reference_offsets, self.reference_rotations],
-            device=self.means.device,
-            record_tape=False,
-        )
-        wp.launch(
-            rest_kernels(self.dtype).lanes,
-            self.lane_neighbors.shape,
-            [self.neighbors, self.weights, self.lengths, self.reference_offsets],
-            [self.lane_neighbors, self.lane_constants],
-            device=self.means.device,
-            record_tape=False,
-        )
+def parameter(value: float | Parameter, rest: Rest) -> Parameter:
+    """``value`` as kernels want it; a number becomes a parameter whose gradient nobody reads."""
+    if isinstance(value, Parameter):
+        return value
+    made = rest.once(("parameter", value), lambda: Parameter.of(value, dtype=rest.dtype, device=rest.means.device))
+    return made
 
 
 class Prior(ABC):
@@ -262,31 +130,40 @@ class Prior(ABC):
         """
 
 
-def weight_sigma(falloff: float, *, square_root: bool) -> float:
-    """Distance at which a pair's weight falls to exp(-1/2) [m], from the paper's lambda.
+def accumulate_energy(
+    kernel: wp.Kernel, dim: int | tuple[int, ...], inputs: Sequence[Any], state: State, rest: Rest, loss: wp.array
+) -> None:
+    """Launch a kernel that adds an energy to its last argument, ``loss``, and the adjoint that Warp derives from it.
+
+    Costs about three times a kernel that writes its gradient by itself. In loops of the kernel only sums (``+=``) are
+    differentiated rightly.
 
     Args:
-        falloff: lambda [1/m^2]; 2000 in the paper.
-        square_root: False for the paper's formula w = exp(-lambda d^2) (1.6 cm); True for what its code computes
-            and its text says, the square root of that (2.2 cm).
+        kernel: Takes ``inputs``, then ``loss``; may be generic (``wp.array(dtype=Any)``).
+        dim: Threads.
+        inputs: Arrays and numbers; ``state.means``, ``state.rotations`` and any ``Parameter`` receive gradients.
+        state: Whose gradients are added to.
+        rest: Where the seed of the adjoint is kept.
+        loss: wp.float64, shape [1]; added to.
     """
-    if not falloff > 0.0:
-        refuse("weight_sigma: falloff", "lambda > 0 [1/m^2]", falloff)
-    return falloff**-0.5 if square_root else (2.0 * falloff) ** -0.5
+    device = loss.device
+    one = rest.once("one", lambda: wp.ones(1, dtype=wp.float64, device=device))
+    values = [item.values if isinstance(item, Parameter) else item for item in inputs]
+    gradients = [_gradient(item, state) for item in inputs]
+    wp.launch(kernel, dim, values, [loss], device=device, record_tape=False)
+    wp.launch(
+        kernel, dim, values, [loss], adj_inputs=gradients, adj_outputs=[one], adjoint=True, device=device,
+        record_tape=False,
+    )  # fmt: skip
+
+
+def _gradient(item: Any, state: State) -> wp.array | None:
+    if isinstance(item, Parameter):
+        return item.gradient
+    return {id(state.means): state.adj_means, id(state.rotations): state.adj_rotations}.get(id(item))
 
 
 def check_weight(prior: Prior) -> None:
     """Refuse a weight that is negative or not finite."""
     if not (prior.weight >= 0.0 and np.isfinite(prior.weight)):
         refuse(f"{type(prior).__name__}: weight", "a finite number >= 0", prior.weight)
-
-
-def _check_neighbors(neighbors: np.ndarray, n: int) -> None:
-    """Refuse indices outside the particles and particles that are their own neighbor."""
-    if neighbors.size == 0:
-        return
-    if neighbors.min() < 0 or neighbors.max() >= n:
-        refuse("Rest: neighbors", f"indices 0 to {n - 1}", f"{neighbors.min()} to {neighbors.max()}")
-    own = np.flatnonzero((neighbors == np.arange(n)[:, None]).any(axis=1))
-    if own.size:
-        refuse("Rest: neighbors", "other particles", f"particle {own[0]} as its own neighbor")

@@ -6,7 +6,7 @@ from typing import Any
 import warp as wp
 
 from warpgs.checks import refuse
-from warpgs.priors.base import Rest
+from warpgs.priors.rest import Rest
 
 OPEN_ROTATION = 1e-3
 """Below this ratio of spreads (lengths squared, across over along) neighbors leave a rotation about their line open."""

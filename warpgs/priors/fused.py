@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import warp as wp
 
 from warpgs.math.rotation import rotation_funcs
-from warpgs.priors.base import Prior, Rest, State
+from warpgs.priors.base import Prior, State
 from warpgs.priors.fused_cpu import lane_pairs_kernel
 from warpgs.priors.isometry import IsometryPrior, isometry_kernels
+from warpgs.priors.rest import Rest
 from warpgs.priors.rigidity import RigidityPrior, rigidity_kernels
 from warpgs.priors.rotation import RotationPrior, rotation_kernels
 

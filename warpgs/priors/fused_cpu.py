@@ -10,7 +10,7 @@ from functools import cache
 import warp as wp
 
 from warpgs.math.lanes import LANES, lanes
-from warpgs.priors.base import TINY
+from warpgs.priors.rest import TINY
 
 _PAIRS = (
     LANES

@@ -8,7 +8,8 @@ import numpy as np
 import warp as wp
 
 from warpgs.checks import check_finite, check_shape, refuse
-from warpgs.priors.base import Prior, Rest, State, check_weight
+from warpgs.priors.base import Prior, State, check_weight
+from warpgs.priors.rest import Rest
 
 
 class Plane(NamedTuple):

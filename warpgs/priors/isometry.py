@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from warpgs.priors.base import TINY, Prior, Rest, State, check_weight
+from warpgs.priors.base import Prior, State, check_weight
+from warpgs.priors.rest import TINY, Rest
 
 
 @cache

@@ -14,6 +14,8 @@ import warp as wp
 from warpgs.checks import check_frame, check_masks_not_empty, check_point_cloud, refuse
 from warpgs.devices import RECORDING, make_executor, pick_device
 from warpgs.particles import Particles
+from warpgs.priors import Prior
+from warpgs.priors.trial import check_usable
 from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.fit import Progress, reconstruct
 from warpgs.reconstruct.motion import MotionMasks
@@ -59,6 +61,7 @@ def track(
     run: Run | None = None,
     timesteps: range | None = None,
     progress: Progress | None = None,
+    priors: Sequence[Prior] = (),
 ) -> Iterator[TimestepState]:
     """Reconstruct the first timestep and track the later ones.
 
@@ -68,6 +71,8 @@ def track(
         run: Stores every timestep before it is yielded. What it holds already is not computed again, and not yielded.
         timesteps: Which to track, in order; by default those of ``run``, or all of the scene.
         progress: Called now and then within a timestep.
+        priors: Terms on what moves, beside those of ``config.follow.priors``; see ``warpgs.priors.base``. A run that is
+            resumed needs the same ones.
 
     Yields:
         The state of each timestep.
@@ -79,8 +84,10 @@ def track(
     _check_cameras(scene, wanted)
     done = len(run.completed) if run is not None else 0
     device = pick_device(config.device)
+    check_usable(priors, device)
     working = WorkingFrame.of(scene.cameras("train", wanted[0]), keep_axes=config.reconstruct.harmonics_degree > 0)
-    engine = _Engine(config, device, make_executor(device, config.threads), working)
+    step_s = (wanted[1] - wanted[0] if len(wanted) > 1 else 1) / scene.fps
+    engine = _Engine(config, device, make_executor(device, config.threads), working, tuple(priors), step_s)
     follower = None
     for seen in engine.with_masks(scene, _frames(scene, wanted[done:])):
         begin = time.perf_counter()
@@ -130,6 +137,10 @@ class _Engine:
     device: wp.Device
     executor: Executor | None
     working: WorkingFrame
+    priors: tuple[Prior, ...]
+    """Those of the caller."""
+    step_s: float
+    """Time between timesteps [s]."""
 
     def with_masks(self, scene: Scene, frames: Iterator[Frame]) -> Iterator[Frame]:
         """``frames``; where they have no masks, with those of what moves."""
@@ -179,7 +190,15 @@ class _Engine:
     def tracker(self, generations: Generations, corrections: tuple) -> Tracker:
         """A tracker that stands where each particle was born."""
         stage = self.working.settings_in(self.config.follow)
-        return Tracker(generations, self.objective(stage, corrections), stage, seed=self.config.seed)
+        return Tracker(
+            generations,
+            self.objective(stage, corrections),
+            stage,
+            seed=self.config.seed,
+            priors=self.priors,
+            world_from_work=self.working.world_from_work,
+            step_s=self.step_s,
+        )
 
     def fit(self, cloud: PointCloud, surroundings: Gaussians, frame: Frame, corrections: tuple) -> Gaussians:
         """Particles for what entered, among others that stand still."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import warp as wp
@@ -27,9 +27,11 @@ from warpgs.reconstruct.fit import PROGRESS_EVERY, Progress
 from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.order import ViewOrder
+from warpgs.similarity import Similarity
 from warpgs.track.config import FollowConfig, PriorConfig
 from warpgs.track.evidence import Evidence, Witness, evidence
 from warpgs.track.generations import Generations
+from warpgs.track.history import make_motion, remember
 from warpgs.track.neighborhood import Neighborhood
 from warpgs.track.predict import Poses, predict_linear, predict_rigid
 from warpgs.track.rigid import Clusters
@@ -46,7 +48,17 @@ class Tracker:
     When something enters, a new tracker of one more generation takes its place.
     """
 
-    def __init__(self, generations: Generations, objective: Objective, config: FollowConfig, *, seed: int) -> None:
+    def __init__(
+        self,
+        generations: Generations,
+        objective: Objective,
+        config: FollowConfig,
+        *,
+        seed: int,
+        priors: Sequence[Prior] = (),
+        world_from_work: Similarity | None = None,
+        step_s: float = 1.0,
+    ) -> None:
         """Remember the first timestep, and what entered later.
 
         Args:
@@ -55,6 +67,9 @@ class Tracker:
             objective: Image loss, with the color corrections of the first timestep; in the working frame.
             config: Stages, priors; lengths in the working frame.
             seed: Decides clusters and the order of views.
+            priors: On what moves, beside those of ``config``.
+            world_from_work: Frame and unit that places and ``_m`` lengths of ``priors`` are in; the same when None.
+            step_s: Time between timesteps [s].
         """
         gaussians = generations.all.select(generations.order)
         count, device = len(gaussians), objective.device
@@ -74,8 +89,10 @@ class Tracker:
         self._unpredicted = True
         self._witness, self._shown = Witness(objective), -1
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
-        self._neighborhood, self._rest = self._make_rest(config.priors)
-        self._priors = _foreground_priors(generations.parts[0], config.priors)
+        self._neighborhood, self._rest = self._make_rest(config.priors, world_from_work)
+        self._priors = [*_foreground_priors(generations.parts[0], config.priors), *priors]
+        self._motion = make_motion(self._moving, step_s, device) if priors else None
+        self._known = np.zeros(self._moving, bool)
         self._background_rest = None
         if not config.freeze_background and self._moving < count:
             background = self._particles.rows(self._moving, count)
@@ -94,7 +111,9 @@ class Tracker:
     def _iteration(self, update: Callable[[], None]) -> Iteration:
         return Iteration(self._objective, self._drawn, self._gradients, update, beside=self._accumulate_priors)
 
-    def _make_rest(self, config: PriorConfig) -> tuple[Neighborhood, Rest] | tuple[None, None]:
+    def _make_rest(
+        self, config: PriorConfig, world_from_work: Similarity | None
+    ) -> tuple[Neighborhood, Rest] | tuple[None, None]:
         parts = self._generations.slices()
         count = min([config.neighbors, *(rows.stop - rows.start - 1 for rows in parts)]) if parts else 0
         if count < 1:
@@ -102,7 +121,17 @@ class Tracker:
         means, rotations, unit = self._foreground.means, self._foreground.rotations, config.length_unit_m or 1.0
         around = Neighborhood.of(means, parts, count, config.sigma_m, config.sigma_neighbors)
         neighbors = wp.array(around.nearest(), dtype=wp.int32, device=means.device)
-        return around, Rest.build(means, rotations, neighbors, weight_sigma=around.sigma, length_unit=unit)
+        rest = Rest.build(
+            means,
+            rotations,
+            neighbors,
+            weight_sigma=around.sigma,
+            length_unit=unit,
+            parts=np.repeat(np.arange(len(parts)), [rows.stop - rows.start for rows in parts]),
+            scales=np.exp(self._foreground.log_scales.numpy()),
+            world_from_rest=world_from_work,
+        )
+        return around, rest
 
     @property
     def foreground(self) -> Particles:
@@ -122,6 +151,7 @@ class Tracker:
         else:
             held = [np.concatenate([earlier, now[len(earlier) :]]) for earlier, now in zip(before, last, strict=True)]
             self._before = held[0][order], held[1][order]
+            self._known = order[: self._moving] < len(before[0])
         self._upload(self._last)
 
     def step(
@@ -143,6 +173,8 @@ class Tracker:
         """
         self._show(frame)
         self._regroup()
+        if self._motion is not None:
+            remember(self._motion, self._last, self._before, self._known)
         predicted = self._predicted()
         self._upload(predicted)
         self._unpredicted = self._unpredicted or missed(self._foreground)
@@ -157,6 +189,7 @@ class Tracker:
             fit_local_rotations(means, rotations, self._rest, rotations, tracked_share=share)
         poses = self._download()
         self._before, self._last, self._unpredicted = self._last, poses, False
+        self._known[:] = True
         stored = np.argsort(self._generations.order)
         return (poses[0][stored], poses[1][stored]), psnr
 
@@ -230,7 +263,7 @@ class Tracker:
     def _accumulate_priors(self) -> None:
         moving, count = self._moving, len(self._active)
         if self._rest is not None:
-            state = State.of(self._foreground, self._gradients.rows(0, moving))
+            state = State.of(self._foreground, self._gradients.rows(0, moving), self._motion)
             accumulate_priors(self._priors, state, self._rest, self._loss)
         if self._background_rest is not None:
             state = State.of(self._particles.rows(moving, count), self._gradients.rows(moving, count))
