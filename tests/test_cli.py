@@ -120,6 +120,11 @@ def test_help_of_each_verb_gives_an_example(verb, capsys):
         ["query", "r", "--pixel", "6", "first", "1", "2"],
         ["render", "r"],
         ["render", "r", "--output", "o", "--cameras", "moon"],
+        ["render", "r", "--output", "o", "--cameras", "attach:"],
+        ["render", "r", "--output", "o", "--cameras", "orbit", "--offset", "0", "1", "0"],
+        ["render", "r", "--output", "o", "--slow", "0"],
+        ["render", "r", "--output", "o", "--image-scale", "0"],
+        ["render", "r", "--output", "o", "--channels", "trajectories", "--tail", "-1"],
         ["export", "r"],
         ["scenes", "--bogus"],
     ],
@@ -370,13 +375,33 @@ def test_render_writes_a_folder_named_by_camera_and_timestep(run, here, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "out"
 
 
-@pytest.mark.parametrize("channels", ["color", "depth", "mask"])
+@pytest.mark.parametrize("channels", ["color", "depth", "mask", "normals", "trajectories"])
 def test_render_orbits_with_every_channel(run, here, channels):
     argv = ["render", str(run), "--output", "orbit", "--cameras", "orbit", "--channels", channels]
     assert main([*argv, "--image-scale", "0.25"]) == 0
     pictures = [np.asarray(Image.open(path), int) for path in sorted((here / "orbit" / "orbit").iterdir())]
     assert [picture.shape for picture in pictures] == [(14, 24, 3)] * 3
     assert np.abs(pictures[0] - pictures[1]).max() > 50
+
+
+def test_render_goes_along_every_path_in_slow_motion(run, here, capsys):
+    keyframes = [{"timestep": 0, "position": [2, 0, 1], "look_at": [0, 0, 0]}]
+    (here / "path.json").write_text(json.dumps({"format": "warpgs keyframes 1", "keyframes": keyframes}))
+    tracks = Run.open(run).tracks()
+    parts = {"format": "warpgs parts 1", "particles": len(tracks.foreground)}
+    parts["parts"] = [{"name": "mine", "particles": "0-99"}]
+    (here / "parts.json").write_text(json.dumps(parts))
+    x, y, z = tracks.means[1, 0]
+    argv = ["render", str(run), "--image-scale", "0.2", "--slow", "2", "--parts", "parts.json"]
+    for number, path in enumerate(("spiral", "path.json", "follow:mine", "attach:mine", f"attach:{x},{y},{z}@1")):
+        assert main([*argv, "--cameras", path, "--output", str(number)]) == 0
+        pictures = sorted((here / str(number)).rglob("*.png"))
+        assert [picture.name for picture in pictures] == [f"{i:06d}.png" for i in range(5)]
+    capsys.readouterr()
+    for path, reason in (("attach:yours", "one of mine"), ("follow:9,9,9", "3 sigma"), ("none.json", "none.json")):
+        assert main([*argv, "--cameras", path, "--output", "no"]) == 1
+        assert reason in one_sentence(capsys)
+    assert main([*argv, "--cameras", "follow:1,-,e", "--output", "no"]) == 2
 
 
 def test_render_writes_videos_by_suffix(run, here):

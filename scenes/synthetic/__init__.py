@@ -16,6 +16,7 @@ from scenes.synthetic.builtin_stack import stack
 from scenes.synthetic.builtin_thin import thin
 from scenes.synthetic.builtin_tumble import tumble
 from scenes.synthetic.options import DEFAULTS, SyntheticOptions
+from scenes.synthetic.perfect import perfect_tracks
 from scenes.synthetic.scene import SyntheticScene
 from scenes.synthetic.shells import rope, sheet
 from scenes.synthetic.variants import VARIANTS
@@ -38,6 +39,7 @@ __all__ = [
     "cloth",
     "enter",
     "hidden",
+    "perfect_tracks",
     "plain",
     "room",
     "rope",

@@ -9,7 +9,7 @@ from tests.evaluate.test_trajectories import make_tracks
 from warpgs.checks import check_camera
 from warpgs.query.geometry import project
 from warpgs.types import Camera
-from warpgs.view import foreground_center, held, look_at, orbit, orbit_whole
+from warpgs.view import foreground_center, look_at, orbit, orbit_whole, spiral
 
 
 def make_camera(center, name="a") -> Camera:
@@ -69,7 +69,7 @@ def test_orbit_without_cameras_sees_nearly_all_of_the_foreground_from_everywhere
     rng = np.random.default_rng(0)
     means = np.concatenate([rng.normal([5, -2, 1], 0.3, size=(5, 200, 3)), rng.normal(0, 40, size=(5, 50, 3))], axis=1)
     tracks = replace(make_tracks(means), foreground=(np.arange(250) < 200).astype(np.float32))
-    path = orbit_whole(tracks)
+    path = orbit_whole(tracks, 5)
     assert len(path) == 5
     for i, camera in enumerate(path):
         check_camera("orbit", camera)
@@ -81,13 +81,22 @@ def test_orbit_without_cameras_sees_nearly_all_of_the_foreground_from_everywhere
 
 def test_orbit_without_cameras_sees_a_single_particle():
     tracks = make_tracks(np.array([[[1.0, 2.0, 3.0]]]))
-    (camera,) = orbit_whole(tracks)
+    (camera,) = orbit_whole(tracks, 1)
     np.testing.assert_allclose(project(tracks.means[0].astype(float), camera)[0], [[320, 180]], atol=1e-3)
 
 
-def test_held_lasts_without_a_copy():
-    tracks = make_tracks(np.array([[[0, 0, 0], [9, 9, 9]]], float))
-    longer = held(replace(tracks, confidence=np.full((1, 2), 0.5, np.float32)), 4)
-    assert len(longer) == 4 and len(longer.timesteps) == 4 and longer.confidence.shape == (4, 2)
-    np.testing.assert_array_equal(longer.at(3).means, tracks.means[0])
-    assert longer.means.strides[0] == 0
+@pytest.mark.parametrize("center", [[2, 0, 1], [0, 0, 3.0]])
+def test_spiral_stays_near_its_camera_and_sees_the_target_in_the_middle(center):
+    camera, target = make_camera(center), np.array([0.1, 0.0, 0.2])
+    path = spiral(camera, target, 24)
+    distance = np.linalg.norm(camera.center_world - target)
+    away = np.stack([step.center_world for step in path]) - camera.center_world
+    for step in path:
+        check_camera("spiral", step)
+        np.testing.assert_allclose(project(target[None], step)[0], [[48.0, 27.0]], atol=1e-9)
+    assert (np.linalg.norm(away, axis=1) <= np.sqrt(2.0) * 0.15 * distance + 1e-9).all()
+    # Two turns seen from behind the camera, one swing to and fro, and nowhere a jump.
+    in_camera = away @ look_at(camera.center_world, target)[:3, :3]
+    turned = np.unwrap(np.arctan2(in_camera[:, 1], in_camera[:, 0]))
+    assert turned[-1] - turned[0] == pytest.approx(2 * 2 * np.pi * 23 / 24)
+    assert np.linalg.norm(np.diff(away, axis=0, append=away[:1]), axis=1).max() < 0.1 * distance

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.evaluate.test_trajectories import make_tracks
 from tests.view.test_paths import make_camera
 from warpgs.render import Picture, Renderer
-from warpgs.view import plot_cameras, save_picture, save_views, strip
+from warpgs.view import plot_cameras, render_views, save_picture, save_views, strip
 from warpgs.view.pictures import DepthRange, depth_range, to_pixels
 from warpgs.view.video import tile, write_video
 
@@ -203,3 +203,34 @@ def test_save_views_draws_each_instant_from_its_own_particles(tracks, views, ren
     # Seen from the north the two particles part sidewards.
     columns = [np.flatnonzero((picture[..., 0] > 60).any(axis=0)) for picture in pictures]
     assert all(np.ptp(after) > np.ptp(before) for before, after in pairwise(columns))
+
+
+def test_normals_are_unit_vectors_as_colors_and_nothing_is_black():
+    normals = np.zeros((2, 2, 3))
+    normals[0, 0], normals[0, 1], normals[1, 0] = [0.3, 0, 0], [0, -1, 0], [0, 0.6, 0.8]
+    picture = make_picture(normals=normals, alpha=[[0.5, 1], [1, 0]])
+    pixels = to_pixels(picture, "normals", DepthRange(1, 2))
+    expected = [[[255, 128, 128], [128, 0, 128]], [[128, 204, 230], [0, 0, 0]]]
+    np.testing.assert_allclose(pixels, expected, atol=1)
+    with pytest.raises(ValueError, match="one with normals"):
+        to_pixels(make_picture(), "normals", DepthRange(1, 2))
+
+
+def test_slow_motion_draws_the_times_between_and_numbers_pictures(tracks, views, renderer, tmp_path):
+    times = [0.0, 0.5, 1.0]
+    save_views(tracks, renderer, views[:3], tmp_path / "out", times=times)
+    assert sorted(path.name for path in (tmp_path / "out" / "north").iterdir()) == [f"{i:06d}.png" for i in range(3)]
+    between = replace(tracks, means=(tracks.means[:1] + tracks.means[1:2]) / 2, timesteps=(0,))
+    expected = to_pixels(renderer.view(between.at(0), views[0][1]), "color", DepthRange(0, 1))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "north" / "000001.png")), expected)
+    with pytest.raises(ValueError, match="cameras of 3 instants"):
+        save_views(tracks, renderer, views, tmp_path / "other", times=times)
+
+
+def test_rendered_normals_face_the_camera(tracks, renderer):
+    camera = make_camera([0, -2, 0])
+    flat = replace(
+        tracks, log_scales=np.log(np.array([[0.3, 0.01, 0.3]] * 2, np.float32)), rotations_wxyz=tracks.rotations_wxyz
+    )
+    (picture,) = next(iter(render_views(flat, renderer, [(camera,)] * 4, "normals")))
+    np.testing.assert_allclose(picture[27, 48], [128, 0, 128], atol=3)

@@ -21,6 +21,10 @@ WHOLE_SHARE = 90.0
 WHOLE_ELEVATION = np.deg2rad(20.0)
 """How far above the horizontal such an orbit looks from."""
 
+SPIRAL_TURNS = 2
+SPIRAL_SHARE = 0.15
+"""How far a spiral leaves its middle, as a share of the distance to what it looks at."""
+
 
 def look_at(center: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Pose of an OpenCV camera at ``center`` [m] that looks at ``target`` [m] with the world's z axis up.
@@ -67,17 +71,14 @@ def orbit(cameras: Sequence[Camera], target: np.ndarray, count: int) -> tuple[Ca
     turns = start + 2.0 * np.pi * np.arange(count) / count
     centers = target + np.stack([radius * np.cos(turns), radius * np.sin(turns), np.full(count, height)], axis=1)
     return tuple(
-        replace(cameras[0], name="orbit", world_from_camera=look_at(center, target), intrinsics=_centered(cameras[0]))
+        replace(cameras[0], name="orbit", world_from_camera=look_at(center, target), intrinsics=centered(cameras[0]))
         for center in centers
     )
 
 
-def orbit_whole(tracks: Tracks) -> tuple[Camera, ...]:
-    """One turn around the foreground, around everything where nothing is, for tracks whose cameras nobody knows.
-
-    Returns:
-        A camera per instant.
-    """
+def orbit_whole(tracks: Tracks, count: int) -> tuple[Camera, ...]:
+    """One turn of ``count`` poses around the foreground, around everything where nothing is, for tracks whose cameras
+    nobody knows."""
     chosen = tracks.foreground > 0.5
     means = (tracks.means[:, chosen] if chosen.any() else tracks.means).reshape(-1, 3)
     target = np.median(means, axis=0).astype(np.float64)
@@ -88,18 +89,31 @@ def orbit_whole(tracks: Tracks) -> tuple[Camera, ...]:
     center = target + distance * np.array([0.0, -np.cos(WHOLE_ELEVATION), np.sin(WHOLE_ELEVATION)])
     focal = WHOLE_FOCAL * height
     intrinsics = np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
-    return orbit([Camera("orbit", width, height, intrinsics, look_at(center, target))], target, len(tracks))
+    return orbit([Camera("orbit", width, height, intrinsics, look_at(center, target))], target, count)
 
 
-def held(tracks: Tracks, count: int) -> Tracks:
-    """One instant that lasts for ``count``: for a camera that goes around what stands still. Copies nothing."""
-    over_time = ("means", "rotations_wxyz", "confidence", "visibility")
-    arrays = {name: getattr(tracks, name) for name in over_time if getattr(tracks, name) is not None}
-    longer = {name: np.broadcast_to(array, (count, *array.shape[1:])) for name, array in arrays.items()}
-    return replace(tracks, **longer, timesteps=tuple(range(tracks.timesteps[0], tracks.timesteps[0] + count)))
+def spiral(camera: Camera, target: np.ndarray, count: int) -> tuple[Camera, ...]:
+    """Small turns about where a camera stands, with its eye on ``target``, as in NeRF (Mildenhall et al. 2020): shows
+    depth by parallax where cameras face one way.
+
+    Args:
+        camera: Gives the place, the picture's size and the focal length.
+        target: What to look at [m], world frame, shape [3].
+        count: Number of poses; the one after the last would be the first again.
+    """
+    middle = look_at(camera.center_world, target)
+    distance = float(np.linalg.norm(camera.center_world - target))
+    turns = 2.0 * np.pi * SPIRAL_TURNS * np.arange(count) / count
+    # Sideways and up and down once per turn, to and fro once in all.
+    swing = np.stack([np.cos(turns), np.sin(turns), np.sin(turns / SPIRAL_TURNS)], axis=1) * SPIRAL_SHARE * distance
+    centers = middle[:3, 3] + swing @ middle[:3, :3].T
+    return tuple(
+        replace(camera, name="spiral", world_from_camera=look_at(center, target), intrinsics=centered(camera))
+        for center in centers
+    )
 
 
-def _centered(camera: Camera) -> np.ndarray:
+def centered(camera: Camera) -> np.ndarray:
     """The camera's focal length with the principal point in the middle of the picture."""
     focal = float(np.sqrt(camera.intrinsics[0, 0] * camera.intrinsics[1, 1]))
     return np.array([[focal, 0.0, camera.width / 2], [0.0, focal, camera.height / 2], [0.0, 0.0, 1.0]])

@@ -1,4 +1,4 @@
-"""Particles to 8-bit pictures: color, depth, mask; to a folder, a video or a strip beside the truth."""
+"""Particles to 8-bit pictures: color, depth, mask, normals; to a folder, a video or a strip beside the truth."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from PIL import Image
 
 from warpgs.checks import check_absent, refuse, sentence
 from warpgs.files import whole_file
-from warpgs.types import Camera, Tracks
+from warpgs.types import Camera, Gaussians, Tracks
+from warpgs.view.moments import moment
+from warpgs.view.trails import Trails, draw_trails, positions, slack
 from warpgs.view.video import VIDEO_SUFFIXES, tile, write_video
 
 if TYPE_CHECKING:
     from warpgs.render import Picture, Renderer
 
-Channel = Literal["color", "depth", "mask"]
+Channel = Literal["color", "depth", "mask", "normals"]
 
 DEPTH_COLORS = "turbo"
 """Matplotlib color map of depth: red is near, blue is far, black is nothing."""
@@ -58,13 +60,20 @@ def to_pixels(picture: Picture, channel: Channel, depths: DepthRange) -> np.ndar
     """One channel of a rendered picture as 8-bit RGB, shape [h, w, 3].
 
     ``color`` is clipped to 0..1. ``mask`` is the foreground share, white. ``depth`` is the mean depth of what covers
-    the pixel (z along the optical axis), drawn with ``DEPTH_COLORS`` over ``depths``.
+    the pixel (z along the optical axis), drawn with ``DEPTH_COLORS`` over ``depths``. ``normals`` are unit vectors of
+    the world from -1..1, x, y, z as red, green, blue; they need a picture with normals.
     """
     if channel == "color":
         return _bytes(picture.color)
     if channel == "mask":
         return np.repeat(_bytes(picture.foreground)[..., None], 3, axis=2)
     covered = picture.alpha > EMPTY_ALPHA
+    if channel == "normals":
+        if picture.normals is None:
+            refuse("picture", "one with normals", "none")
+        length = np.linalg.norm(picture.normals, axis=2, keepdims=True)
+        normals = picture.normals / np.maximum(length, 1e-9)
+        return _bytes(np.where(covered[..., None] & (length > 1e-9), 0.5 + 0.5 * normals, 0.0))
     depth = np.divide(picture.depth, picture.alpha, out=np.zeros_like(picture.depth), where=covered)
     share = (depths.far - depth) / (depths.far - depths.near)
     colors = matplotlib.colormaps[DEPTH_COLORS](np.clip(share, 0.0, 1.0))[..., :3]
@@ -79,22 +88,39 @@ def render_views(
     tracks: Tracks,
     renderer: Renderer,
     views: Sequence[Sequence[Camera]],
-    channel: Channel = "color",
+    channel: Channel | Trails = "color",
+    times: Sequence[float] | np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Pictures of every instant, one per camera, in the neutral color; one instant in memory at a time.
 
     Args:
         tracks: What to draw.
         renderer: Draws it.
-        views: Cameras of each instant, t of them.
-        channel: What to show.
+        views: Cameras of each time.
+        channel: What to show; trails are drawn over the color.
+        times: When, see ``moment``; every instant when None.
     """
-    if len(views) != len(tracks):
-        refuse("views", f"the cameras of {len(tracks)} instants", len(views))
+    times = range(len(tracks)) if times is None else times
+    if len(views) != len(times):
+        refuse("views", f"the cameras of {len(times)} instants", len(views))
     depths = depth_range(views[0], tracks)
-    for index, cameras in enumerate(views):
-        gaussians = tracks.at(index)
-        yield tuple(to_pixels(renderer.view(gaussians, camera), channel, depths) for camera in cameras)
+    for time, cameras in zip(times, views, strict=True):
+        gaussians = moment(tracks, time)
+        if isinstance(channel, Trails):
+            yield tuple(_with_trails(tracks, renderer, gaussians, camera, channel, time) for camera in cameras)
+        else:
+            normals = channel == "normals"
+            pictures = (renderer.view(gaussians, camera, normals=normals) for camera in cameras)
+            yield tuple(to_pixels(picture, channel, depths) for picture in pictures)
+
+
+def _with_trails(
+    tracks: Tracks, renderer: Renderer, gaussians: Gaussians, camera: Camera, trails: Trails, time: float
+) -> np.ndarray:
+    picture = renderer.view(gaussians, camera, median_depth=True)
+    color = to_pixels(picture, "color", DepthRange(0.0, 1.0))
+    way = positions(trails, tracks, time)
+    return draw_trails(color, picture.median_depth, camera, way, trails.colors, slack(trails, tracks))
 
 
 def save_views(
@@ -103,22 +129,25 @@ def save_views(
     views: Sequence[Sequence[Camera]],
     output: str | Path,
     *,
-    channel: Channel = "color",
+    channel: Channel | Trails = "color",
+    times: Sequence[float] | np.ndarray | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Draw every instant into a folder of ``<camera>/<timestep:06d>.png``, or into one .mp4 or .gif.
 
-    In a video the cameras stand side by side.
+    In a video the cameras stand side by side, and pictures follow each other at ``tracks.fps``. Where ``times`` are
+    given, pictures in a folder are numbered from 0.
 
     Args:
         tracks: What to draw.
         renderer: Draws it.
-        views: Cameras of each instant, t of them.
+        views: Cameras of each time.
         output: A folder, or a file ending in .mp4 or .gif.
-        channel: What to show.
+        channel: What to show; trails are drawn over the color.
+        times: When, see ``moment``; every instant when None.
         overwrite: Replace an existing file; write into an existing folder.
-        progress: Called as ``progress(done, total)`` after each instant.
+        progress: Called as ``progress(done, total)`` after each time.
 
     Raises:
         ValueError: a suffix that is neither a video's nor absent.
@@ -128,14 +157,15 @@ def save_views(
     output = Path(output)
     check_output(output, overwrite)
     _check_folder_names(views)
-    pictures = _counted(render_views(tracks, renderer, views, channel), len(tracks), progress)
+    pictures = _counted(render_views(tracks, renderer, views, channel, times), len(views), progress)
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix:
         write_video(output, (tile(instant) for instant in pictures), tracks.fps)
         return output
-    for timestep, cameras, instant in zip(tracks.timesteps, views, pictures, strict=True):
+    numbers = tracks.timesteps if times is None else range(len(times))
+    for cameras, number, instant in zip(views, numbers, pictures, strict=True):
         for camera, picture in zip(cameras, instant, strict=True):
-            save_picture(output / camera.name / f"{timestep:06d}.png", picture)
+            save_picture(output / camera.name / f"{number:06d}.png", picture)
     return output
 
 

@@ -1,0 +1,71 @@
+"""Times between the stored instants: slow motion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
+
+from warpgs.checks import refuse
+from warpgs.types import Gaussians, Tracks
+
+
+def slowed(count: int, factor: int) -> np.ndarray:
+    """Times of ``factor`` pictures per step through ``count`` instants, both ends included, shape [(count - 1) factor +
+    1]; a time is an index into ``Tracks.timesteps``, fractional between two.
+
+    Raises:
+        ValueError: a factor below 1.
+    """
+    if factor < 1:
+        refuse("slow motion", "a whole number from 1 on", factor)
+    return np.arange((count - 1) * factor + 1) / factor
+
+
+def moment(tracks: Tracks, time: float) -> Gaussians:
+    """The particles at a time: positions on the straight line between two instants, rotations on the shortest arc.
+
+    What turns by an angle a per step so comes nearer to its center by up to the share 1 - cos(a / 2) half way. At an
+    instant, the particles are as stored, bit for bit; what is born at the later instant is not there yet before it.
+
+    Args:
+        tracks: Of t instants.
+        time: An index into ``tracks.timesteps``, 0..t - 1, fractional between two.
+    """
+    if not 0.0 <= time <= len(tracks) - 1:
+        refuse("time", f"from 0 to {len(tracks) - 1}", time)
+    index = int(time)
+    before, share = tracks.at(index), np.float32(time - index)
+    if share == 0.0:
+        return before
+    rows = slice(len(before))
+    return replace(
+        before,
+        means=(1 - share) * before.means + share * tracks.means[index + 1, rows],
+        rotations_wxyz=slerp(before.rotations_wxyz, tracks.rotations_wxyz[index + 1, rows], share),
+    )
+
+
+def slerp(a_wxyz: np.ndarray, b_wxyz: np.ndarray, share: float | np.float32) -> np.ndarray:
+    """Unit quaternions at ``share`` (0..1) of the shortest arc from a to b (Shoemake 1985), shape [..., 4]."""
+    cosine = (a_wxyz * b_wxyz).sum(axis=-1, keepdims=True)
+    b_wxyz = np.where(cosine < 0.0, -b_wxyz, b_wxyz)
+    angle = np.arccos(np.clip(np.abs(cosine), 0.0, 1.0))
+    # Of a small angle the sine has no digits left, and the chord is as good as the arc.
+    sine = np.where(angle < 1e-3, 1.0, np.sin(angle))
+    weight_a = np.where(angle < 1e-3, 1 - share, np.sin((1 - share) * angle) / sine)
+    weight_b = np.where(angle < 1e-3, share, np.sin(share * angle) / sine)
+    blended = weight_a * a_wxyz + weight_b * b_wxyz
+    return blended / np.linalg.norm(blended, axis=-1, keepdims=True)
+
+
+def poses_at(poses: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Rigid transforms at times, as ``moment`` has it: shapes [t, 4, 4] and [k] to [k, 4, 4]."""
+    result = np.array(poses[np.zeros(len(times), int)], np.float64)
+    if len(poses) > 1:
+        instants = np.arange(len(poses))
+        result[:, :3, :3] = Slerp(instants, Rotation.from_matrix(poses[:, :3, :3]))(times).as_matrix()
+        for axis in range(3):
+            result[:, axis, 3] = np.interp(times, instants, poses[:, axis, 3])
+    return result
