@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from warpgs.cli.command import parse
 from warpgs.run import Run
 from warpgs.track import PRESETS, TrackConfig, track
 
-VERBS = ("scenes", "inspect", "track", "evaluate", "query", "render", "export")
+VERBS = ("scenes", "inspect", "track", "evaluate", "query", "render", "plot", "export")
 TIMESTEPS = range(0, 3)
 QUICK = shlex.split(
     "track tumble --run run --threads 1 --reconstruct.steps 10 --reconstruct.densify.every 0"
@@ -424,6 +425,24 @@ def test_render_refuses_an_existing_output_unless_asked(run, here, capsys):
     assert "--overwrite" in one_sentence(capsys) and (here / "out.gif").read_text() == "mine"
     assert main([*argv, "--overwrite"]) == 0
     assert (here / "out.gif").read_bytes().startswith(b"GIF8")
+
+
+# Plot
+
+
+def test_plot_writes_a_page_that_needs_no_other_file_and_a_picture(run, here, capsys):
+    assert main(["plot", str(run)]) == 0
+    assert capsys.readouterr().out.split() == ["tumble.html", "tumble.png"]
+    page = (here / "tumble.html").read_text()
+    for heading in ("Log", "Errors", "Motion of rigid parts", "Tracks, test camera 6", "Tracks, test camera 7"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "3 of 3, 30 per second" in page and page.count("data:image/png;base64,") == page.count("<img")
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:)""", page)
+    assert Image.open(here / "tumble.png").size[1] > 2000
+    assert main(["plot", str(run)]) == 1
+    assert "--overwrite" in one_sentence(capsys)
+    assert main(["plot", str(run), "--overwrite", "--output", "page.pdf"]) == 1
+    assert ".html" in one_sentence(capsys)
 
 
 # Export

@@ -14,6 +14,7 @@ ARGUMENTS = {
     "03_query.py": ["--output", "paths.png"],
     "05_first_person.py": ["--output", "first_person.png"],
     "06_trajectories.py": ["--output", "trajectories.png"],
+    "07_plots.py": ["--output", "plots.png"],
 }
 
 

@@ -6,6 +6,7 @@ from warpgs.cli.evaluate import EVALUATE
 from warpgs.cli.export import EXPORT
 from warpgs.cli.inspect import INSPECT
 from warpgs.cli.parts import PARTS
+from warpgs.cli.plot import PLOT
 from warpgs.cli.query import QUERY
 from warpgs.cli.render import RENDER
 from warpgs.cli.scenes import SCENES
@@ -19,6 +20,7 @@ VERBS = {
     "query": QUERY,
     "parts": PARTS,
     "render": RENDER,
+    "plot": PLOT,
     "export": EXPORT,
     "check": CHECK,
     "bench": BENCH,

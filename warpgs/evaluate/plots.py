@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from warpgs.evaluate.report import Report, at
-from warpgs.evaluate.trajectories import PictureTracks
-from warpgs.query.geometry import project
-from warpgs.query.visibility import visible
-from warpgs.types import Camera, Scene, Split, Tracks
-from warpgs.view import Panel, distinct_colors, draw_paths, plot_over_time, plot_reliability, save_picture
+from warpgs.evaluate.trajectories import PictureTracks, errors_in_space
+from warpgs.types import GroundTruth, Scene, Split, Tracks
+from warpgs.view import (
+    Panel,
+    distinct_colors,
+    draw_particles,
+    draw_paths,
+    plot_over_time,
+    plot_reliability,
+    save_picture,
+)
+from warpgs.view.overlay import MOST_TRACKS, TAIL_INSTANTS, enlargement, evenly
 
 MOST_CAMERAS = 4
-MOST_TRACKS = 80
-TAIL_INSTANTS = 10
-"""Only the last part of each path is drawn, so that pictures stay readable."""
-DRAWN_WIDTH_PX = 960
-"""Pictures are enlarged to about this width."""
 TRUTH_COLOR = (255, 255, 255)
 
 
@@ -54,9 +56,20 @@ def save_plots(report: Report, tracks: Tracks, scene: Scene, folder: Path) -> li
     for camera, image in list(zip(frame.cameras, frame.images, strict=True))[:MOST_CAMERAS]:
         written.append(folder / f"tracks_{Path(camera.name).name}.png")
         measured = followed.get(camera.name)
-        drawn = _draw_particles(image, tracks, camera) if measured is None else _draw_measured(image, measured, report)
+        drawn = draw_particles(image, tracks, camera) if measured is None else _draw_measured(image, measured, report)
         save_picture(written[-1], drawn)
     return written
+
+
+def error_panels(tracks: Tracks, truth: GroundTruth) -> list[Panel]:
+    """How far true points are from where their particles carry them, at each instant."""
+    errors = errors_in_space(tracks, truth)
+    panels = []
+    for label, values in (("3D error [cm]", 100.0 * errors.distance), ("rotation error [deg]", errors.rotation_deg)):
+        if values is not None:  # none at the first instant, from which all is carried
+            lines = {"mean": [0.0, *values.mean(axis=1)], "median": [0.0, *np.median(values, axis=1)]}
+            panels.append(Panel(label, lines))
+    return panels
 
 
 def _picture_panels(report: Report) -> list[Panel]:
@@ -84,11 +97,11 @@ def _track_panels(report: Report) -> list[Panel]:
 def _draw_measured(image: np.ndarray, followed: PictureTracks, report: Report) -> np.ndarray:
     """True paths in white below the carried ones, colored by body."""
     body_colors = dict(zip(report.body_reports, distinct_colors(len(report.body_reports)), strict=True))
-    chosen = _evenly(len(followed.track), MOST_TRACKS)
+    chosen = evenly(len(followed.track), MOST_TRACKS)
     names = [report.body_of_track[i] for i in followed.track[chosen]]
     colors = np.array([body_colors[name] for name in names]).reshape(-1, 3)
     tail = slice(-TAIL_INSTANTS, None)
-    scale = _scale(image)
+    scale = enlargement(image)
     truth = draw_paths(
         image,
         followed.truth_px[tail, chosen],
@@ -98,24 +111,3 @@ def _draw_measured(image: np.ndarray, followed: PictureTracks, report: Report) -
     )
     carried_px = scale * followed.carried_px[tail, chosen]
     return draw_paths(truth, carried_px, followed.called_visible[tail, chosen], colors)
-
-
-def _draw_particles(image: np.ndarray, tracks: Tracks, camera: Camera) -> np.ndarray:
-    """Paths of foreground particles that the camera sees at the last instant."""
-    last = tracks.at(len(tracks) - 1)
-    foreground = np.flatnonzero(last.foreground > 0.5)
-    candidates = foreground[_evenly(len(foreground), 4 * MOST_TRACKS)]
-    seen = candidates[visible(last.means[candidates].astype(np.float64), last, camera)]
-    chosen = seen[_evenly(len(seen), MOST_TRACKS)]
-    points_px, _ = project(tracks.means[-TAIL_INSTANTS:, chosen].astype(np.float64), camera)
-    colors = distinct_colors(len(chosen)).reshape(-1, 3)
-    return draw_paths(image, points_px, np.ones(points_px.shape[:2], bool), colors, scale=_scale(image))
-
-
-def _evenly(count: int, most: int) -> np.ndarray:
-    """At most ``most`` indices below ``count``, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
-
-
-def _scale(image: np.ndarray) -> int:
-    return max(1, round(DRAWN_WIDTH_PX / image.shape[1]))

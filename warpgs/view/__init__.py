@@ -2,7 +2,8 @@
 
 from warpgs.view.keyframes import Keyframe, camera_through, read_keyframes, write_keyframes
 from warpgs.view.moments import moment, poses_at, slowed
-from warpgs.view.overlay import distinct_colors, draw_paths
+from warpgs.view.overlay import distinct_colors, draw_particles, draw_paths
+from warpgs.view.page import Section, motion_panels, over_time, save_page, trust_panel
 from warpgs.view.paths import centered, foreground_center, look_at, orbit, orbit_whole, spiral
 from warpgs.view.pictures import Channel, check_output, render_views, save_picture, save_views, strip
 from warpgs.view.plots import Panel, plot_cameras, plot_over_time, plot_parts, plot_reliability
@@ -13,20 +14,24 @@ __all__ = [
     "Channel",
     "Keyframe",
     "Panel",
+    "Section",
     "Trails",
     "attach",
     "camera_through",
     "centered",
     "check_output",
     "distinct_colors",
+    "draw_particles",
     "draw_paths",
     "draw_trails",
     "follow",
     "foreground_center",
     "look_at",
     "moment",
+    "motion_panels",
     "orbit",
     "orbit_whole",
+    "over_time",
     "part_ride",
     "plot_cameras",
     "plot_over_time",
@@ -37,10 +42,12 @@ __all__ = [
     "random_trails",
     "read_keyframes",
     "render_views",
+    "save_page",
     "save_picture",
     "save_views",
     "slowed",
     "spiral",
     "strip",
+    "trust_panel",
     "write_keyframes",
 ]

@@ -1,4 +1,4 @@
-"""Paths drawn over pictures."""
+"""Paths drawn over pictures, flat; see ``warpgs.view.trails`` for paths that the scene hides."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ import colorsys
 import numpy as np
 from PIL import Image, ImageDraw
 
+from warpgs.query.geometry import project
+from warpgs.query.visibility import visible
+from warpgs.types import Camera, Tracks
+
 DOT_PX = 3
 HIDDEN_SHADE = 0.4
 """Paths are drawn this dark where they are hidden."""
+MOST_TRACKS = 80
+TAIL_INSTANTS = 10
+"""Only the last part of each path is drawn, so that pictures stay readable."""
+DRAWN_WIDTH_PX = 960
+"""Pictures are enlarged to about this width."""
 
 
 def draw_paths(
@@ -44,6 +53,34 @@ def draw_paths(
             color = shades[int(visible[-1, path])]
             draw.ellipse([x - DOT_PX, y - DOT_PX, x + DOT_PX, y + DOT_PX], outline=(0, 0, 0), fill=color)
     return np.asarray(image)
+
+
+def draw_particles(picture: np.ndarray, tracks: Tracks, camera: Camera) -> np.ndarray:
+    """The picture of the last instant, enlarged, with paths of foreground particles that the camera sees there.
+
+    Args:
+        picture: 8-bit RGB, shape [h, w, 3].
+        tracks: Whose particles.
+        camera: Whose picture it is; it does not move.
+    """
+    last = tracks.at(len(tracks) - 1)
+    foreground = np.flatnonzero(last.foreground > 0.5)
+    candidates = foreground[evenly(len(foreground), 4 * MOST_TRACKS)]
+    seen = candidates[visible(last.means[candidates].astype(np.float64), last, camera)]
+    chosen = seen[evenly(len(seen), MOST_TRACKS)]
+    points_px, _ = project(tracks.means[-TAIL_INSTANTS:, chosen].astype(np.float64), camera)
+    colors = distinct_colors(len(chosen)).reshape(-1, 3)
+    return draw_paths(picture, points_px, np.ones(points_px.shape[:2], bool), colors, scale=enlargement(picture))
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """At most ``most`` indices below ``count``, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
+
+
+def enlargement(picture: np.ndarray) -> int:
+    """How often pixels of a picture are repeated so that paths over it can be seen."""
+    return max(1, round(DRAWN_WIDTH_PX / picture.shape[1]))
 
 
 def distinct_colors(count: int) -> np.ndarray:

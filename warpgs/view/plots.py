@@ -17,6 +17,7 @@ from warpgs.types import Camera, PointCloud, Tracks
 
 TRAIN_COLOR, TEST_COLOR, CLOUD_COLOR = "tab:blue", "tab:orange", "0.7"
 MOST_POINTS = 4000
+DPI = 100
 VIEWS = (("from above", 0, 1), ("from the side", 0, 2))
 
 
@@ -38,7 +39,7 @@ def plot_cameras(
         if number == 1:
             axes.legend(loc="upper right")
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+        figure.savefig(temporary, dpi=DPI)
 
 
 def plot_parts(path: Path, tracks: Tracks, parts: Parts, title: str) -> None:
@@ -59,7 +60,7 @@ def plot_parts(path: Path, tracks: Tracks, parts: Parts, title: str) -> None:
             if row == 0 and column == 1:
                 axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, markerscale=6.0)
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+        figure.savefig(temporary, dpi=DPI)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,12 @@ class Panel:
 
 def plot_over_time(path: Path, timesteps: Sequence[int], panels: Sequence[Panel], title: str) -> None:
     """Write a PNG of panels one above the other, all over the same timesteps; a panel of several lines has a legend."""
+    with whole_file(path) as temporary:
+        draw_over_time(timesteps, panels, title).savefig(temporary, dpi=DPI)
+
+
+def draw_over_time(timesteps: Sequence[int], panels: Sequence[Panel], title: str) -> Figure:
+    """The figure that ``plot_over_time`` writes."""
     figure = Figure(figsize=(10, 1.0 + 2.2 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
@@ -86,8 +93,7 @@ def plot_over_time(path: Path, timesteps: Sequence[int], panels: Sequence[Panel]
             axes.plot(timesteps, drawn, marker=".", linewidth=1.0, label=name)
         if len(panel.lines) > 1:
             axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    return figure
 
 
 def plot_reliability(
@@ -113,7 +119,7 @@ def plot_reliability(
     axes.scatter(expected, observed, s=20.0 + 600.0 * np.asarray(shares), color=TRAIN_COLOR, alpha=0.6, clip_on=False)
     axes.legend(loc="upper left")
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+        figure.savefig(temporary, dpi=DPI)
 
 
 def _draw_cameras(axes: Axes, cameras: Sequence[Camera], plane: tuple[int, int], color: str, label: str) -> None:
