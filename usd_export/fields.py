@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from pxr import Usd
@@ -10,6 +11,7 @@ from pxr import Usd
 from usd_export.form import Progress, opacities
 from usd_export.poses import Gather
 from usd_export.prims import ParticlePrim, judge
+from usd_export.staging import written_behind
 from warpgs.types import Tracks
 
 SAVE_EVERY = 10
@@ -34,11 +36,11 @@ def birth_instants(births: np.ndarray) -> list[int]:
 class Field:
     """Particles of tracks in prims that hold the same."""
 
-    def __init__(self, prims: Sequence[ParticlePrim], tracks: Tracks, ids: np.ndarray, device: str) -> None:
+    def __init__(self, prims: Sequence[ParticlePrim], tracks: Tracks, ids: np.ndarray) -> None:
         """``ids``: indices of the particles, shape [n]."""
         self._prims, self._tracks, self._ids = prims, tracks, ids
         self._opacities = opacities(tracks.opacity_logits[ids])
-        self._gather = Gather(ids, tracks.log_scales, device)
+        self._gather = Gather(ids, tracks.log_scales)
         self._births = births_of(tracks)[ids]
         self._births_at = birth_instants(self._births)
 
@@ -85,9 +87,11 @@ def stream(stage: Usd.Stage, fields: Sequence[Field], steps: int, progress: Prog
     for field in fields:
         field.default()
     binary = stage.GetRootLayer().GetFileFormat().formatId == "usdc"  # text is written anew at each save
-    for i in range(steps):
-        for field in fields:
-            field.sample(i)
-        if (i + 1) % SAVE_EVERY == 0 and binary and fields:
-            stage.Save()
-        progress(i + 1, steps)
+    with written_behind(Path(stage.GetRootLayer().realPath)) as write_behind:
+        for i in range(steps):
+            for field in fields:
+                field.sample(i)
+            if (i + 1) % SAVE_EVERY == 0 and binary and fields:
+                stage.Save()
+                write_behind()
+            progress(i + 1, steps)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from usd_export.survey import unsoundness
 from warpgs.checks import check_finite, check_harmonics, check_shape, refuse, sentence
 from warpgs.similarity import Similarity
 from warpgs.types import Tracks
@@ -19,6 +20,9 @@ Writer = Callable[[Tracks, Path, Progress], list[Path]]
 
 SH_C0 = 0.28209479177387814
 """Spherical harmonic of degree 0, 1 / (2 sqrt(pi)): color = 0.5 + SH_C0 * coefficient."""
+
+QUATERNION_ERROR = 1e-3
+"""Most that the length of a quaternion may be off."""
 
 
 def silent(done: int, total: int) -> None:
@@ -49,7 +53,9 @@ def check_tracks(tracks: Tracks) -> None:
         if array.dtype != np.float32:
             raise TypeError(sentence(f"tracks.{name}", "float32", array.dtype))
         check_shape(f"tracks.{name}", array, shape)
-        check_finite(f"tracks.{name}", array)
+        if array.ndim < 3:
+            check_finite(f"tracks.{name}", array)
+    _check_poses(tracks)
     if tracks.birth is not None:
         check_shape("tracks.birth", tracks.birth, count)
         if (np.diff(tracks.birth) < 0).any() or tracks.birth[0] != 0 or tracks.birth[-1] >= steps:
@@ -61,16 +67,22 @@ def check_tracks(tracks: Tracks) -> None:
             check_finite(f"tracks.{name}", shares)
     if tracks.harmonics is not None:
         check_harmonics("tracks.harmonics", tracks.harmonics, *count)
-    for timestep, rotations in zip(tracks.timesteps, tracks.rotations_wxyz, strict=True):
-        error = float(np.abs(np.linalg.norm(rotations, axis=1) - 1.0).max())
-        if error > 1e-3:
-            got = f"lengths off by {error:.3g} at timestep {timestep}"
-            refuse("tracks.rotations_wxyz", "unit quaternions", got, "normalize them")
     if (np.diff(tracks.timesteps) <= 0).any():
         refuse("tracks.timesteps", "rising numbers", tracks.timesteps)
     if not (np.isfinite(tracks.fps) and tracks.fps > 0.0):
         refuse("tracks.fps", "a number above 0", tracks.fps)
     Similarity.of(tracks.source_from_world, "tracks.source_from_world")
+
+
+def _check_poses(tracks: Tracks) -> None:
+    errors = unsoundness(tracks)
+    if np.isnan(errors).any():
+        check_finite("tracks.means", tracks.means)
+        check_finite("tracks.rotations_wxyz", tracks.rotations_wxyz)
+    for timestep, error in zip(tracks.timesteps, errors, strict=True):
+        if error > QUATERNION_ERROR:
+            got = f"lengths off by {error:.3g} at timestep {timestep}"
+            refuse("tracks.rotations_wxyz", "unit quaternions", got, "normalize them")
 
 
 def harmonics(colors: np.ndarray) -> np.ndarray:

@@ -87,15 +87,14 @@ def _of_the_shape(gaussians: Gaussians) -> np.ndarray:
     solid = np.flatnonzero(opacities(gaussians.opacity_logits) >= FAINT)
     if len(solid) == 0:
         return np.arange(len(gaussians))
-    points, neighbors = gaussians.means[solid].astype(np.float64), min(4, len(solid) - 1)
-    if neighbors < 2:
+    if len(solid) < 3:
         return solid
-    distances, _ = cKDTree(points).query(points, neighbors + 1)
-    # Linked to what is as near as neighbors are elsewhere, or as their sizes bridge.
-    link = 6.0 * np.median(distances[:, -1])
-    pairs = cKDTree(points).query(points, min(17, len(solid)), distance_upper_bound=max(link, 1e-12))
-    rows, columns = np.nonzero(np.isfinite(pairs[0]))
-    graph = coo_matrix((np.ones(len(rows)), (rows, pairs[1][rows, columns])), shape=2 * (len(solid),))
+    points = gaussians.means[solid].astype(np.float64)
+    distances, indices = cKDTree(points).query(points, min(17, len(solid)))
+    # Linked to what is as near as neighbors are elsewhere.
+    link = 6.0 * np.median(distances[:, min(4, len(solid) - 1)])
+    rows, columns = np.nonzero(distances <= max(link, 1e-12))
+    graph = coo_matrix((np.ones(len(rows)), (rows, indices[rows, columns])), shape=2 * (len(solid),))
     labels = connected_components(graph, directed=False)[1]
     counts = np.bincount(labels)
     return solid[counts[labels] >= min(STRAY_SHARE * len(solid), counts.max())]

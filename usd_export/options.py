@@ -38,8 +38,6 @@ class UsdOptions:
     """Where the ground is [m], or below, where a body reaches deeper at the start; None: under the lowest body."""
     half: bool = False
     """Particles in half precision: half the size, an error of 1 mm at 4 m from the origin of their frame."""
-    device: str = "cpu"
-    """Where extents and poses in the frames of parts are computed."""
     records: Mapping[str, str] = field(default_factory=dict)
     """Where the tracks came from, stored in the layer's custom data: ``scene``, ``config_sha256``."""
 

@@ -7,6 +7,7 @@ import trimesh
 from pxr import Gf, Usd, UsdGeom, UsdPhysics, Vt
 from scipy.spatial.transform import Rotation
 
+from usd_export.arrays import usd_array
 from usd_export.hull import Hull
 from usd_export.stage import ROOT
 
@@ -48,14 +49,14 @@ def write_collider(stage: Usd.Stage, path: str, hull: Hull) -> None:
     """A convex mesh that is not drawn, and that bodies and robots touch."""
     mesh = UsdGeom.Mesh.Define(stage, path)
     mesh.CreatePurposeAttr(UsdGeom.Tokens.guide)
-    mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(hull.vertices))
+    mesh.CreatePointsAttr(usd_array(Vt.Vec3fArray, hull.vertices))
     mesh.CreateFaceVertexCountsAttr(Vt.IntArray(len(hull.triangles), 3))
-    mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(hull.triangles.ravel()))
-    mesh.CreateNormalsAttr(Vt.Vec3fArray.FromNumpy(hull.normals))
+    mesh.CreateFaceVertexIndicesAttr(usd_array(Vt.IntArray, hull.triangles.ravel()))
+    mesh.CreateNormalsAttr(usd_array(Vt.Vec3fArray, hull.normals))
     mesh.SetNormalsInterpolation(UsdGeom.Tokens.uniform)
     mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
     box = np.stack([hull.vertices.min(axis=0), hull.vertices.max(axis=0)])
-    mesh.CreateExtentAttr(Vt.Vec3fArray.FromNumpy(box))
+    mesh.CreateExtentAttr(usd_array(Vt.Vec3fArray, box))
     UsdPhysics.CollisionAPI.Apply(mesh.GetPrim())
     UsdPhysics.MeshCollisionAPI.Apply(mesh.GetPrim()).CreateApproximationAttr(UsdPhysics.Tokens.convexHull)
 

@@ -7,6 +7,7 @@ from typing import final
 import numpy as np
 from pxr import Sdf, Usd, UsdGeom, Vt
 
+from usd_export.arrays import usd_array
 from usd_export.form import opacities, scales
 from usd_export.poses import Pose
 from usd_export.prims import ParticlePrim, set_primvar
@@ -24,24 +25,23 @@ class PointPrim(ParticlePrim):
         """Everything but poses, which ``pose`` gives; arguments as in SplatPrim; always in single precision."""
         self.schema = UsdGeom.Points.Define(stage, path)
         sigma = scales(gaussians.log_scales)
-        self.schema.CreateIdsAttr(Vt.Int64Array.FromNumpy(ids.astype(np.int64)))
+        self.schema.CreateIdsAttr(usd_array(Vt.Int64Array, ids))
         # The sphere of the ellipsoid's volume.
         widths = 2.0 * np.exp(gaussians.log_scales.astype(np.float64).mean(axis=1))
-        self.schema.CreateWidthsAttr(Vt.FloatArray.FromNumpy(widths.astype(np.float32)))
+        self.schema.CreateWidthsAttr(usd_array(Vt.FloatArray, widths))
         self.schema.SetWidthsInterpolation(UsdGeom.Tokens.vertex)
         colors = np.clip(gaussians.colors, 0.0, 1.0)
-        set_primvar(self.schema, "displayColor", Sdf.ValueTypeNames.Color3fArray, Vt.Vec3fArray.FromNumpy(colors))
-        set_primvar(self.schema, "scale", Sdf.ValueTypeNames.Float3Array, Vt.Vec3fArray.FromNumpy(sigma))
+        set_primvar(self.schema, "displayColor", Sdf.ValueTypeNames.Color3fArray, usd_array(Vt.Vec3fArray, colors))
+        set_primvar(self.schema, "scale", Sdf.ValueTypeNames.Float3Array, usd_array(Vt.Vec3fArray, sigma))
         self.show(opacities(gaussians.opacity_logits), Usd.TimeCode.Default())
 
     def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode) -> None:
-        self.schema.CreatePointsAttr().Set(Vt.Vec3fArray.FromNumpy(pose.positions), time)
-        orientations = Vt.QuatfArray.FromNumpy(pose.orientations_xyzw)
-        set_primvar(self.schema, "orient", Sdf.ValueTypeNames.QuatfArray, orientations, time)
+        self.schema.CreatePointsAttr().Set(pose.positions, time)
+        set_primvar(self.schema, "orient", Sdf.ValueTypeNames.QuatfArray, pose.orientations, time)
         if velocities is not None:
-            self.schema.CreateVelocitiesAttr().Set(Vt.Vec3fArray.FromNumpy(velocities), time)
-        self.schema.CreateExtentAttr().Set(Vt.Vec3fArray.FromNumpy(pose.extent), time)
+            self.schema.CreateVelocitiesAttr().Set(usd_array(Vt.Vec3fArray, velocities), time)
+        self.schema.CreateExtentAttr().Set(usd_array(Vt.Vec3fArray, pose.extent), time)
 
     def show(self, opacities: np.ndarray, time: Usd.TimeCode) -> None:
-        values = Vt.FloatArray.FromNumpy(opacities)
+        values = usd_array(Vt.FloatArray, opacities)
         set_primvar(self.schema, "displayOpacity", Sdf.ValueTypeNames.FloatArray, values, time)

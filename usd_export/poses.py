@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
+from pxr import Vt
 from scipy.spatial.transform import Rotation
 
 from usd_export.form import scales
@@ -20,17 +21,26 @@ INSTANTS = 32
 """Instants over which a pose in the frame of a part is averaged: enough for a fifth of the noise of one."""
 
 ROUNDS = 8
-"""Of reweighting in that average."""
+"""Most reweightings in that average."""
+
+AT_ONCE = 1 << 14
+"""Particles that are averaged together: bounds the memory."""
+
+SETTLED = 0.01
+"""Share of the noise within which an average may still move when it is done."""
+
+TURN_NOISE = 0.01
+"""Distance of quaternions that counts as noise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pose:
     """Particles at an instant, in the order of the prim that holds them."""
 
-    positions: np.ndarray
-    """Centers [m], shape [n, 3], float32."""
-    orientations_xyzw: np.ndarray
-    """As USD keeps quaternions in memory, shape [n, 4], float32; its text and its Python constructor are w, x, y, z."""
+    positions: Vt.Vec3fArray
+    """Centers [m], n of them."""
+    orientations: Vt.QuatfArray
+    """As many; x, y, z, w in memory, though USD's text and its Python constructor are w, x, y, z."""
     extent: np.ndarray
     """Axis-aligned box [m] around the 3 sigma ellipsoids, shape [2, 3], float32."""
 
@@ -57,43 +67,44 @@ def gather_kernel(
         r = rotations_wxyz[ids[i]]
         positions[i] = p
         orientations_xyzw[i] = wp.vec4(r[1], r[2], r[3], r[0])
-        # An ellipsoid R S reaches sqrt(sum_j (R_kj s_j)^2) along world axis k.
-        axes = wp.quat_to_matrix(wp.normalize(wp.quat(r[1], r[2], r[3], r[0])))
         s = scales[i]
-        x = wp.cw_mul(axes[0], s)
-        y = wp.cw_mul(axes[1], s)
-        z = wp.cw_mul(axes[2], s)
-        reach = sigmas * wp.vec3(wp.length(x), wp.length(y), wp.length(z))
-        box_low = wp.min(box_low, p - reach)
-        box_high = wp.max(box_high, p + reach)
+        # The box so far holds the sphere around most.
+        if wp.min(wp.min(p - box_low), wp.min(box_high - p)) < sigmas * wp.max(s):
+            # An ellipsoid R S reaches sqrt(sum_j (R_kj s_j)^2) along world axis k.
+            axes = wp.quat_to_matrix(wp.normalize(wp.quat(r[1], r[2], r[3], r[0])))
+            x = wp.cw_mul(axes[0], s)
+            y = wp.cw_mul(axes[1], s)
+            z = wp.cw_mul(axes[2], s)
+            reach = sigmas * wp.vec3(wp.length(x), wp.length(y), wp.length(z))
+            box_low = wp.min(box_low, p - reach)
+            box_high = wp.max(box_high, p + reach)
     low[block] = box_low
     high[block] = box_high
 
 
 class Gather:
-    """Reads the poses of the same particles, instant after instant, into memory of its own."""
+    """Reads the poses of the same particles, instant after instant, into arrays of USD's."""
 
-    def __init__(self, ids: np.ndarray, log_scales: np.ndarray, device: str) -> None:
+    def __init__(self, ids: np.ndarray, log_scales: np.ndarray) -> None:
         """``ids``: indices into the tracks, shape [n]; ``log_scales``: those of all particles of the tracks."""
-        count, blocks = len(ids), -(-len(ids) // BLOCK)
-        self._device = device
-        self._ids = wp.array(ids.astype(np.int32), dtype=wp.int32, device=device)
-        self._scales = wp.array(scales(log_scales[ids]), dtype=wp.vec3, device=device)
-        self._positions = wp.empty(count, dtype=wp.vec3, device=device)
-        self._orientations = wp.empty(count, dtype=wp.vec4, device=device)
-        self._low, self._high = (wp.empty(blocks, dtype=wp.vec3, device=device) for _ in range(2))
+        self._ids = wp.array(ids.astype(np.int32), dtype=wp.int32, device="cpu")
+        self._scales = wp.array(scales(log_scales[ids]), dtype=wp.vec3, device="cpu")
+        blocks = -(-len(ids) // BLOCK)
+        self._low, self._high = (wp.empty(blocks, dtype=wp.vec3, device="cpu") for _ in range(2))
 
     def __call__(self, means: np.ndarray, rotations_wxyz: np.ndarray) -> Pose:
-        """The pose at an instant of all particles of the tracks, shapes [m, 3] and [m, 4]; valid until the next."""
-        arrays = [_array(means, wp.vec3, self._device), _array(rotations_wxyz, wp.vec4, self._device)]
-        outputs = [self._positions, self._orientations, self._low, self._high]
-        inputs = [*arrays, self._ids, self._scales, EXTENT_SIGMAS]
-        wp.launch(gather_kernel, self._low.size, inputs, outputs, device=self._device)
+        """The pose at an instant; means and rotations are those of all particles, shapes [m, 3] and [m, 4]."""
+        count = len(self._ids)
+        positions, orientations = Vt.Vec3fArray(count), Vt.QuatfArray(count)
+        # Written where USD keeps them, before anyone else knows of them.
+        outputs = [_array(np.asarray(positions), wp.vec3), _array(np.asarray(orientations), wp.vec4)]
+        inputs = [_array(means, wp.vec3), _array(rotations_wxyz, wp.vec4), self._ids, self._scales, EXTENT_SIGMAS]
+        wp.launch(gather_kernel, self._low.size, inputs, [*outputs, self._low, self._high], device="cpu")
         box = np.stack([self._low.numpy().min(axis=0), self._high.numpy().max(axis=0)])
         # Outwards by the rounding of the sums above: it must not cut into an ellipsoid.
         slack = 4.0 * np.finfo(np.float32).eps * np.maximum(np.abs(box).max(), np.ptp(box, axis=0))
         box += np.array([[-1.0], [1.0]], np.float32) * slack.astype(np.float32)
-        return Pose(self._positions.numpy(), self._orientations.numpy(), box)
+        return Pose(positions, orientations, box)
 
 
 @wp.kernel(enable_backward=False)
@@ -101,52 +112,58 @@ def average_kernel(
     # inputs
     means: wp.array2d[wp.vec3],
     rotations_wxyz: wp.array2d[wp.vec4],
-    ids: wp.array[wp.int32],
     births: wp.array[wp.int32],
     instants: wp.array[wp.int32],
     translations: wp.array[wp.vec3],
     rotations: wp.array[wp.quat],
     noise: float,
+    # scratch
+    seen_means: wp.array2d[wp.vec3],
+    seen_turns: wp.array2d[wp.quat],
     # outputs
     local_means: wp.array[wp.vec3],
     local_rotations: wp.array[wp.quat],
 ):
     i = wp.tid()
-    particle = ids[i]
-    last = instants.shape[0] - 1
-    first_mean = wp.vec3()  # sums are of differences from the first: what stands still stays as it is
-    first_turn = wp.quat()
-    mean = wp.vec3()
-    turn = wp.quat()
+    count = int(0)
+    for s in range(instants.shape[0]):
+        if births[i] <= instants[s] or s == instants.shape[0] - 1:
+            back = wp.quat_inverse(rotations[s])
+            r = rotations_wxyz[s, i]
+            q = back * wp.normalize(wp.quat(r[1], r[2], r[3], r[0]))
+            seen_means[count, i] = wp.quat_rotate(back, means[s, i] - translations[s])
+            seen_turns[count, i] = q
+            count += 1
+    first_mean = seen_means[0, i]  # sums are of differences from the first: what stands still stays as it is
+    first_turn = seen_turns[0, i]
+    mean = first_mean
+    turn = first_turn  # it also says which of q and -q is meant
     for k in range(wp.static(ROUNDS)):
         sum_mean = wp.vec3()
         sum_turn = wp.quat(0.0, 0.0, 0.0, 0.0)
         weight = float(0.0)
         weight_turn = float(0.0)
-        for s in range(instants.shape[0]):
-            t = instants[s]
-            if births[i] <= t or s == last:
-                back = wp.quat_inverse(rotations[s])
-                x = wp.quat_rotate(back, means[t, particle] - translations[s])
-                r = rotations_wxyz[t, particle]
-                q = back * wp.normalize(wp.quat(r[1], r[2], r[3], r[0]))
-                if k == 0 and weight == 0.0:  # it also says which of q and -q is meant
-                    first_mean = x
-                    first_turn = q
-                    turn = q
-                if wp.dot(q, turn) < 0.0:
-                    q = -q
-                w = float(1.0)
-                w_turn = float(1.0)
-                if k > 0:
-                    w = 1.0 / wp.sqrt(wp.length_sq(x - mean) + noise * noise)
-                    w_turn = 1.0 / wp.sqrt(wp.length_sq(q - turn) + 1.0e-4)
-                sum_mean += w * (x - first_mean)
-                weight += w
-                sum_turn += w_turn * (q - first_turn)
-                weight_turn += w_turn
+        for s in range(count):
+            x = seen_means[s, i]
+            q = seen_turns[s, i]
+            if wp.dot(q, turn) < 0.0:
+                q = -q
+            w = float(1.0)
+            w_turn = float(1.0)
+            if k > 0:
+                w = 1.0 / wp.sqrt(wp.length_sq(x - mean) + noise * noise)
+                w_turn = 1.0 / wp.sqrt(wp.length_sq(q - turn) + wp.static(TURN_NOISE**2))
+            sum_mean += w * (x - first_mean)
+            weight += w
+            sum_turn += w_turn * (q - first_turn)
+            weight_turn += w_turn
+        old_mean = mean
+        old_turn = turn
         mean = first_mean + sum_mean / weight
         turn = wp.normalize(first_turn + sum_turn / weight_turn)
+        settled = wp.length(mean - old_mean) <= wp.static(SETTLED) * noise
+        if k > 0 and settled and wp.length(turn - old_turn) <= wp.static(SETTLED * TURN_NOISE):
+            break
     local_means[i] = mean
     local_rotations[i] = turn
 
@@ -158,7 +175,6 @@ def pose_in_part(
     births: np.ndarray,
     world_from_part: np.ndarray,
     noise: float,
-    device: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where particles stand in the frame of a part that carries them.
 
@@ -172,29 +188,34 @@ def pose_in_part(
         births: Index of the first instant of each, shape [n].
         world_from_part: Shape [t, 4, 4], float64; constant before the part exists.
         noise: Of the tracks [m].
-        device: Where to compute.
 
     Returns:
         Centers [m], shape [n, 3], and unit quaternions w, x, y, z, shape [n, 4], in the part's frame, float32.
     """
     instants = np.unique(np.linspace(births.min(), len(means) - 1, INSTANTS).round().astype(np.int32))
     turns_xyzw = Rotation.from_matrix(world_from_part[instants, :3, :3]).as_quat()
-    local_means = wp.empty(len(ids), dtype=wp.vec3, device=device)
-    local_rotations = wp.empty(len(ids), dtype=wp.quat, device=device)
-    inputs = [
-        _array(means, wp.vec3, device),
-        _array(rotations_wxyz, wp.vec4, device),
-        wp.array(ids.astype(np.int32), dtype=wp.int32, device=device),
-        wp.array(births.astype(np.int32), dtype=wp.int32, device=device),
-        wp.array(instants, dtype=wp.int32, device=device),
-        wp.array(world_from_part[instants, :3, 3].astype(np.float32), dtype=wp.vec3, device=device),
-        wp.array(turns_xyzw.astype(np.float32), dtype=wp.quat, device=device),
+    frames = [
+        wp.array(instants, dtype=wp.int32, device="cpu"),
+        wp.array(world_from_part[instants, :3, 3].astype(np.float32), dtype=wp.vec3, device="cpu"),
+        wp.array(turns_xyzw.astype(np.float32), dtype=wp.quat, device="cpu"),
         max(noise, 1e-6),
     ]
-    wp.launch(average_kernel, len(ids), inputs, [local_means, local_rotations], device=device)
-    return local_means.numpy(), np.ascontiguousarray(np.roll(local_rotations.numpy(), 1, axis=1))
+    local_means, local_rotations_xyzw = np.empty((len(ids), 3), np.float32), np.empty((len(ids), 4), np.float32)
+    for low in range(0, len(ids), AT_ONCE):
+        part = slice(low, low + AT_ONCE)
+        sightings = np.ix_(instants, ids[part])
+        seen = sightings[1].size
+        inputs = [
+            _array(means[sightings], wp.vec3),
+            _array(rotations_wxyz[sightings], wp.vec4),
+            wp.array(births[part].astype(np.int32), dtype=wp.int32, device="cpu"),
+        ]
+        scratch = [wp.empty((len(instants), seen), dtype=kind, device="cpu") for kind in (wp.vec3, wp.quat)]
+        outputs = [_array(local_means[part], wp.vec3), _array(local_rotations_xyzw[part], wp.quat)]
+        wp.launch(average_kernel, seen, [*inputs, *frames, *scratch], outputs, device="cpu")
+    return local_means, np.ascontiguousarray(np.roll(local_rotations_xyzw, 1, axis=1))
 
 
-def _array(values: np.ndarray, dtype: type, device: str) -> wp.array:
-    """On the CPU the same memory."""
-    return wp.array(np.ascontiguousarray(values), dtype=dtype, device=device, copy=False)
+def _array(values: np.ndarray, dtype: type) -> wp.array:
+    """The same memory, where it is in order."""
+    return wp.array(np.ascontiguousarray(values), dtype=dtype, device="cpu", copy=False)

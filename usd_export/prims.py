@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pxr import Sdf, Usd, UsdGeom, Vt
 
+from usd_export.arrays import usd_array
 from usd_export.poses import Pose
 
 
@@ -41,5 +42,5 @@ def judge(schema: UsdGeom.Gprim, confidence: np.ndarray, visibility: np.ndarray,
     """Author how far particles can be trusted, shape [n] each, as ``primvars:warpgs:confidence`` and
     ``primvars:warpgs:visibility``; see Judgment."""
     for name, shares in (("confidence", confidence), ("visibility", visibility)):
-        values = Vt.FloatArray.FromNumpy(np.ascontiguousarray(shares, np.float32))
+        values = usd_array(Vt.FloatArray, shares)
         set_primvar(schema, f"warpgs:{name}", Sdf.ValueTypeNames.FloatArray, values, time)

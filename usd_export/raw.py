@@ -17,14 +17,6 @@ from usd_export.stage import ROOT
 from warpgs.types import Tracks
 
 
-def moving_particles(tracks: Tracks) -> np.ndarray:
-    """Whether each particle is born late, or its pose ever differs, however little, from its first; shape [n], bool."""
-    moving = np.arange(tracks.means.shape[1]) >= tracks.count_at(0)
-    for means, rotations_wxyz in zip(tracks.means, tracks.rotations_wxyz, strict=True):
-        moving |= (means != tracks.means[0]).any(axis=1) | (rotations_wxyz != tracks.rotations_wxyz[0]).any(axis=1)
-    return moving
-
-
 def write_raw(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions, progress: Progress) -> None:
     """Particles whose pose never changes in a field without time samples, those that move in another.
 
@@ -85,7 +77,7 @@ def _write_fields(
         if len(ids):
             first = tracks.all_at(0).select(ids)
             prims = [kind(stage, f"{path}/{name}", first, ids, options.half) for path, kind in kinds.items()]
-            field = Field(prims, tracks, ids, options.device)
+            field = Field(prims, tracks, ids)
             if name == "Static":
                 field.still()
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from pxr import Gf, Usd, UsdGeom, UsdSemantics
 from usd_export.decomposition import convex_pieces
 from usd_export.fields import Field, birth_instants, births_of, stream
 from usd_export.form import Progress, opacities
-from usd_export.hull import hull_of
+from usd_export.hull import Hull, hull_of
 from usd_export.motion import velocities
 from usd_export.options import UsdOptions
 from usd_export.physics import center_of_mass, make_body, set_velocity, write_collider, write_ground
@@ -18,6 +19,7 @@ from usd_export.poses import Gather, pose_in_part
 from usd_export.splats import SplatPrim
 from usd_export.stage import ROOT
 from warpgs.bodies import BACKGROUND, Parts
+from warpgs.devices import thread_count
 from warpgs.math.rigid import steady_quaternions
 from warpgs.types import Gaussians, Tracks
 
@@ -47,17 +49,17 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
     sampled = sampled_particles(tracks, parts)
     bodies = []
     UsdGeom.Scope.Define(stage, f"{ROOT}/Parts")
-    for index, name in enumerate(parts.names):
-        part = _part(tracks, parts, index, options, start)
-        if part is not None:
-            bodies.append(_write_part(stage, f"{ROOT}/Parts/{name}", tracks, part, options, start))
+    with ThreadPoolExecutor(thread_count(0), "warpgs-parts") as pool:
+        for part in pool.map(lambda index: _part(tracks, parts, index, options, start), range(len(parts))):
+            if part is not None:
+                bodies.append(_write_part(stage, f"{ROOT}/Parts/{part.name}", tracks, part, options, start))
     if bodies and (options.ground or options.dynamic):
         lowest = min(float(corners[:, 2].min()) for corners in bodies)  # nothing starts inside the ground
         write_ground(stage, lowest if options.ground_height is None else min(lowest, options.ground_height))
     still = ~sampled & (parts.part_index < 0)
     if still.any():
         ids = np.flatnonzero(still)
-        background = _in_frame(tracks, ids, np.tile(np.eye(4), (len(tracks), 1, 1)), 0.0, options)
+        background = _in_frame(tracks, ids, np.tile(np.eye(4), (len(tracks), 1, 1)), 0.0)
         _label(_define_still(stage, f"{ROOT}/Background", background, ids, options).schema.GetPrim(), "background")
     fields = []
     if options.dynamic:
@@ -67,7 +69,7 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
         ids = np.flatnonzero(sampled)
         prim = SplatPrim(stage, f"{ROOT}/Deformable", tracks.all_at(0).select(ids), ids, options.half)
         _label(prim.schema.GetPrim(), "deformable")
-        fields.append(Field([prim], tracks, ids, options.device))
+        fields.append(Field([prim], tracks, ids))
     if options.dynamic:
         for field in fields:
             field.still()
@@ -88,6 +90,10 @@ class _Part:
     """Shape [t, 4, 4]."""
     gaussians: Gaussians
     """In the part's frame."""
+    hull: Hull
+    """What it weighs."""
+    colliders: dict[str, Hull]
+    """What is touched, by the names of the prims."""
 
 
 def _part(tracks: Tracks, parts: Parts, index: int, options: UsdOptions, start: int) -> _Part | None:
@@ -102,26 +108,25 @@ def _part(tracks: Tracks, parts: Parts, index: int, options: UsdOptions, start: 
         turn[:3, :3] = world_from_part[start, :3, :3].T
         world_from_part = world_from_part @ turn
     noise = float(np.median(parts.residual[birth:, index]))
-    return _Part(
-        parts.names[index], birth, ids, world_from_part, _in_frame(tracks, ids, world_from_part, noise, options)
-    )
+    gaussians = _in_frame(tracks, ids, world_from_part, noise)
+    hull = hull_of(gaussians)
+    colliders = {"Collider": hull} if options.collider == "hull" else {}
+    if options.collider == "decomposition":
+        colliders = {f"Collider_{i:02d}": piece for i, piece in enumerate(convex_pieces(gaussians))}
+    return _Part(parts.names[index], birth, ids, world_from_part, gaussians, hull, colliders)
 
 
-def _in_frame(
-    tracks: Tracks, ids: np.ndarray, world_from_part: np.ndarray, noise: float, options: UsdOptions
-) -> Gaussians:
+def _in_frame(tracks: Tracks, ids: np.ndarray, world_from_part: np.ndarray, noise: float) -> Gaussians:
     """Particles in a frame that carries them."""
     births = births_of(tracks)[ids]
-    means, rotations_wxyz = pose_in_part(
-        tracks.means, tracks.rotations_wxyz, ids, births, world_from_part, noise, options.device
-    )
+    means, rotations_wxyz = pose_in_part(tracks.means, tracks.rotations_wxyz, ids, births, world_from_part, noise)
     return replace(tracks.all_at(0).select(ids), means=means, rotations_wxyz=rotations_wxyz)
 
 
 def _define_still(stage: Usd.Stage, path: str, gaussians: Gaussians, ids: np.ndarray, options: UsdOptions) -> SplatPrim:
     """A field without samples."""
     prim = SplatPrim(stage, path, gaussians, ids, options.half)
-    gather = Gather(np.arange(len(ids)), gaussians.log_scales, options.device)
+    gather = Gather(np.arange(len(ids)), gaussians.log_scales)
     prim.pose(gather(gaussians.means, gaussians.rotations_wxyz), None, Usd.TimeCode.Default())
     return prim
 
@@ -133,19 +138,17 @@ def _write_part(
     xform = UsdGeom.Xform.Define(stage, path)
     prim = xform.GetPrim()
     splats = _define_still(stage, f"{path}/Splats", part.gaussians, part.ids, options)
-    hull = hull_of(part.gaussians)
-    make_body(prim, hull, options.density, kinematic=not options.dynamic)
+    make_body(prim, part.hull, options.density, kinematic=not options.dynamic)
     _label(prim, part.name)
-    pieces = {"hull": lambda: [hull], "none": list, "decomposition": lambda: convex_pieces(part.gaussians)}
-    for i, piece in enumerate(pieces[options.collider]()):
-        write_collider(stage, f"{path}/Collider" + (f"_{i:02d}" if options.collider == "decomposition" else ""), piece)
+    for name, hull in part.colliders.items():
+        write_collider(stage, f"{path}/{name}", hull)
     if options.dynamic:
         _place(xform, part.world_from_part[[start]], [Usd.TimeCode.Default()])
         linear, angular = velocities(tracks, part.world_from_part, start, part.birth, center_of_mass(prim))
         set_velocity(prim, linear, angular)
     else:
         _animate(xform, splats, tracks, part)
-    return hull.vertices @ part.world_from_part[start, :3, :3].T + part.world_from_part[start, :3, 3]
+    return part.hull.vertices @ part.world_from_part[start, :3, :3].T + part.world_from_part[start, :3, 3]
 
 
 def _animate(xform: UsdGeom.Xform, splats: SplatPrim, tracks: Tracks, part: _Part) -> None:

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 from pxr import Sdf, Usd, UsdGeom, UsdVol, Vt
 
+from usd_export.arrays import usd_array
 from usd_export.form import harmonics, opacities, scales
 from usd_export.poses import Pose
 from usd_export.prims import ParticlePrim, set_primvar
@@ -55,25 +56,25 @@ class SplatPrim(ParticlePrim):
         self.schema.CreateProjectionModeHintAttr(UsdVol.Tokens.perspective)
         self.schema.CreateSortingModeHintAttr(UsdVol.Tokens.cameraDistance)
         self._set_colors(gaussians)
-        set_primvar(self.schema, "ids", Sdf.ValueTypeNames.IntArray, Vt.IntArray.FromNumpy(ids.astype(np.int32)))
-        foreground = Vt.FloatArray.FromNumpy(np.ascontiguousarray(gaussians.foreground))
+        set_primvar(self.schema, "ids", Sdf.ValueTypeNames.IntArray, usd_array(Vt.IntArray, ids))
+        foreground = usd_array(Vt.FloatArray, gaussians.foreground)
         set_primvar(self.schema, "foreground", Sdf.ValueTypeNames.FloatArray, foreground)
 
     def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode) -> None:
         self._set("positions", pose.positions, time)
-        self._set("orientations", pose.orientations_xyzw, time)
+        self._set("orientations", pose.orientations, time)
         # A box of what was rounded to half precision: half a unit of its last place outwards.
-        slack = np.abs(pose.positions).max(axis=0, initial=0.0) * 2.0**-11 if self._half else 0.0
+        slack = np.abs(np.asarray(pose.positions)).max(axis=0, initial=0.0) * 2.0**-11 if self._half else 0.0
         box = pose.extent + np.array([[-1.0], [1.0]]) * slack
-        self.schema.CreateExtentAttr().Set(Vt.Vec3fArray.FromNumpy(box.astype(np.float32)), time)
+        self.schema.CreateExtentAttr().Set(usd_array(Vt.Vec3fArray, box), time)
 
     def show(self, opacities: np.ndarray, time: Usd.TimeCode) -> None:
         self._set("opacities", opacities, time)
 
-    def _set(self, name: str, values: np.ndarray, time: Usd.TimeCode | None = None) -> Usd.Attribute:
+    def _set(self, name: str, values: Any, time: Usd.TimeCode | None = None) -> Usd.Attribute:
         single, array, half, half_array = VALUES[name]
         attribute = (half if self._half else single)(self.schema)
-        numbers = half_array.FromNumpy(values.astype(np.float16)) if self._half else array.FromNumpy(values)
+        numbers = usd_array(half_array if self._half else array, values)
         attribute.Set(numbers, Usd.TimeCode.Default() if time is None else time)
         return attribute
 
@@ -89,7 +90,7 @@ class SplatPrim(ParticlePrim):
             coefficients = np.concatenate([coefficients, rest], axis=1)
         Usd.ColorSpaceAPI.Apply(self.schema.GetPrim()).CreateColorSpaceNameAttr(COLOR_SPACE)
         self.schema.CreateRadianceSphericalHarmonicsDegreeAttr(0 if gaussians.harmonics is None else 3)
-        attribute = self._set("coefficients", np.ascontiguousarray(coefficients.reshape(-1, 3)))
+        attribute = self._set("coefficients", coefficients.reshape(-1, 3))
         attribute.SetColorSpace(COLOR_SPACE)
         attribute.SetMetadata("interpolation", UsdGeom.Tokens.vertex)
         attribute.SetMetadata("elementSize", coefficients.shape[1])

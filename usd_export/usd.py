@@ -12,9 +12,10 @@ from pxr import Sdf, Tf, UsdUtils
 from usd_export.cameras import write_cameras
 from usd_export.form import Progress
 from usd_export.options import UsdOptions, points_layer
-from usd_export.raw import moving_particles, write_dcc, write_points_layer, write_raw
+from usd_export.raw import write_dcc, write_points_layer, write_raw
 from usd_export.rigid import sampled_particles, write_rigid
 from usd_export.stage import new_stage
+from usd_export.survey import moving_particles
 from warpgs.bodies import Parts
 from warpgs.checks import refuse
 from warpgs.types import Camera, Tracks
