@@ -1,10 +1,13 @@
 """A change of frame and unit does the same to points, quaternions, sizes and poses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from tests.tracks_by_hand import make_gaussians
+from warpgs.math.harmonics import turned_harmonics
 from warpgs.similarity import Similarity
 
 SIMILARITY = Similarity(0.3, Rotation.from_rotvec([0.9, -0.4, 2.7]).as_matrix(), np.array([5.0, -2.0, 1.0]))
@@ -64,3 +67,11 @@ def test_of_refuses_what_is_no_similarity(matrix):
 def covariances(gaussians) -> np.ndarray:
     axes = Rotation.from_quat(gaussians.rotations_wxyz, scalar_first=True).as_matrix()
     return np.einsum("nij,nj,nkj->nik", axes, np.exp(2.0 * gaussians.log_scales.astype(np.float64)), axes)
+
+
+def test_harmonics_of_gaussians_turn():
+    gaussians = make_gaussians(np.zeros((5, 3)))
+    gaussians = replace(gaussians, harmonics=np.random.default_rng(1).normal(size=(5, 8, 3)).astype(np.float32))
+    moved = SIMILARITY.gaussians(gaussians)
+    np.testing.assert_array_equal(moved.harmonics, turned_harmonics(gaussians.harmonics, SIMILARITY.rotation))
+    assert np.abs(moved.harmonics - gaussians.harmonics).max() > 0.1

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from warpgs.checks import check_finite, check_shape, refuse
+from warpgs.math.harmonics import turned_harmonics
 from warpgs.types import Gaussians
 
 
@@ -73,11 +74,16 @@ class Similarity:
         """Logarithmic sizes in the new unit, shape [n, 3]."""
         return log_scales.astype(np.float64) + np.log(self.scale)
 
+    def harmonics(self, harmonics: np.ndarray) -> np.ndarray:
+        """Coefficients of the same radiance, seen along directions of the new frame, shape [n, m, 3], float32."""
+        return turned_harmonics(harmonics, self.rotation)
+
     def gaussians(self, gaussians: Gaussians) -> Gaussians:
-        """Particles in the new frame, float32; harmonics stay as they are, so they are right where nothing turns."""
+        """Particles in the new frame, float32."""
         return replace(
             gaussians,
             means=self.points(gaussians.means).astype(np.float32),
             rotations_wxyz=self.rotations_wxyz(gaussians.rotations_wxyz).astype(np.float32),
             log_scales=self.log_scales(gaussians.log_scales).astype(np.float32),
+            harmonics=None if gaussians.harmonics is None else self.harmonics(gaussians.harmonics),
         )

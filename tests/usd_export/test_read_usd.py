@@ -14,7 +14,6 @@ from tests.reference.rasterize import harmonics as reference_harmonics
 from tests.usd_export.sample import SH_C0, covariances, make_similarity
 from tests.usd_export.stages import HARMONICS, make_field, make_stage, place, put
 from usd_export import read_tracks
-from usd_export.reading.turn import basis, turned
 from warpgs.types import Tracks
 
 Z_FROM_Y = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -169,19 +168,6 @@ def test_radiance_is_the_same_from_everywhere_in_the_world(tmp_path: Path, degre
     if degree:
         got += np.einsum("dk,nkc->dnc", reference_harmonics(directions, count), tracks.harmonics)
     np.testing.assert_allclose(got, expected, atol=2e-6)
-
-
-def test_basis_is_that_of_the_renderer():
-    directions = np.random.default_rng(2).normal(size=(100, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    np.testing.assert_allclose(basis(directions), reference_harmonics(directions, 15), atol=1e-14)
-
-
-def test_turning_there_and_back_changes_nothing():
-    harmonics = np.random.default_rng(3).normal(size=(7, 15, 3)).astype(np.float32)
-    turn = Rotation.random(random_state=4).as_matrix()
-    np.testing.assert_allclose(turned(turned(harmonics, turn), turn.T), harmonics, atol=1e-6)
-    assert turned(harmonics, np.eye(3)) is harmonics
 
 
 def test_fields_of_different_degrees_are_padded_with_zeros(tmp_path: Path):

@@ -7,8 +7,8 @@ import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
 from tests.tracks_by_hand import make_tracks, rigid_motion, wxyz
+from warpgs.retime import slerp
 from warpgs.view import moment, poses_at, slowed
-from warpgs.view.moments import slerp
 
 INSTANTS = 4
 

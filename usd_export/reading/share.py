@@ -12,7 +12,6 @@ from pxr import Usd
 
 from usd_export.reading.field import DEGREE, HARMONICS, OPACITIES, ORIENTATIONS, POSITIONS, SCALES, Field
 from usd_export.reading.form import COEFFICIENTS, colors, log_scales, trimmed, unit
-from usd_export.reading.turn import turned
 from warpgs.checks import refuse, sentence
 from warpgs.similarity import Similarity
 
@@ -112,7 +111,7 @@ class Share:
             refuse(self._what(HARMONICS), rule, len(stored), CHECK)
         coefficients = stored.reshape(self.count, each, 3)[:, : COEFFICIENTS[degree]]
         harmonics = trimmed(coefficients[:, 1:])
-        return colors(coefficients[:, 0]), None if harmonics is None else turned(harmonics, world_from_prim.rotation)
+        return colors(coefficients[:, 0]), None if harmonics is None else world_from_prim.harmonics(harmonics)
 
     def world_from_prim(self, code: Usd.TimeCode) -> Similarity:
         return Similarity.of(self.world_from_stage @ self.field.stage_from_prim(code), f"{self._what()}: transform")

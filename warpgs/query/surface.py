@@ -31,7 +31,7 @@ def lift(points_px: np.ndarray, gaussians: Gaussians, camera: Camera) -> tuple[n
     """
     depth = np.full(len(points_px), np.nan)
     rows = np.flatnonzero(inside(points_px, camera))
-    crossings = _front_to_back(cross(points_px[rows], gaussians, camera))
+    crossings = front_to_back(cross(points_px[rows], gaussians, camera))
     foreground = gaussians.foreground[crossings.particle] >= 0.5
     light = _light(crossings)
     shown = np.zeros((2, len(rows)))
@@ -39,7 +39,7 @@ def lift(points_px: np.ndarray, gaussians: Gaussians, camera: Camera) -> tuple[n
         of_layer = foreground == layer
         shown[layer] = np.bincount(crossings.ray[of_layer], light[of_layer], minlength=len(rows))
     wins = foreground == (shown[1] > shown[0])[crossings.ray]
-    depth[rows] = _surface_depth(_select(crossings, wins), len(rows))
+    depth[rows] = surface_depth(_select(crossings, wins), len(rows))
     known = np.isfinite(depth)
     return camera.center_world + depth[:, None] * directions(points_px, camera), known
 
@@ -48,7 +48,7 @@ def _select(crossings: Crossings, chosen: np.ndarray) -> Crossings:
     return Crossings(**{name: values[chosen] for name, values in vars(crossings).items()})
 
 
-def _front_to_back(crossings: Crossings) -> Crossings:
+def front_to_back(crossings: Crossings) -> Crossings:
     """Ray by ray, each from near to far."""
     return _select(crossings, np.lexsort((crossings.depth, crossings.ray)))
 
@@ -61,14 +61,14 @@ def _light(crossings: Crossings) -> np.ndarray:
     return crossings.alpha * np.exp(before - before[first])
 
 
-def _surface_depth(crossings: Crossings, ray_count: int) -> np.ndarray:
-    """Depth of the sorted crossing that completes SURFACE_LIGHT of a ray's light [m], shape [rays]; NaN without."""
+def surface_depth(crossings: Crossings, ray_count: int, share: float = SURFACE_LIGHT) -> np.ndarray:
+    """Depth of the sorted crossing that completes a share of a ray's light [m], shape [rays]; NaN without."""
     depth = np.full(ray_count, np.nan)
     light = np.cumsum(_light(crossings))
     rays, first = np.unique(crossings.ray, return_index=True)
     last = np.append(first[1:], len(light)) - 1
     if len(rays):
         start = np.where(first > 0, light[first - 1], 0.0)
-        reached = np.searchsorted(light, start + SURFACE_LIGHT * (light[last] - start))
+        reached = np.searchsorted(light, start + share * (light[last] - start))
         depth[rays] = crossings.depth[np.clip(reached, first, last)]
     return depth

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from warpgs.checks import refuse
+from warpgs.retime import slerp
 from warpgs.types import Gaussians, Tracks
 
 
@@ -45,19 +46,6 @@ def moment(tracks: Tracks, time: float) -> Gaussians:
         means=(1 - share) * before.means + share * tracks.means[index + 1, rows],
         rotations_wxyz=slerp(before.rotations_wxyz, tracks.rotations_wxyz[index + 1, rows], share),
     )
-
-
-def slerp(a_wxyz: np.ndarray, b_wxyz: np.ndarray, share: float | np.float32) -> np.ndarray:
-    """Unit quaternions at ``share`` (0..1) of the shortest arc from a to b (Shoemake 1985), shape [..., 4]."""
-    cosine = (a_wxyz * b_wxyz).sum(axis=-1, keepdims=True)
-    b_wxyz = np.where(cosine < 0.0, -b_wxyz, b_wxyz)
-    angle = np.arccos(np.clip(np.abs(cosine), 0.0, 1.0))
-    # Of a small angle the sine has no digits left, and the chord is as good as the arc.
-    sine = np.where(angle < 1e-3, 1.0, np.sin(angle))
-    weight_a = np.where(angle < 1e-3, 1 - share, np.sin((1 - share) * angle) / sine)
-    weight_b = np.where(angle < 1e-3, share, np.sin(share * angle) / sine)
-    blended = weight_a * a_wxyz + weight_b * b_wxyz
-    return blended / np.linalg.norm(blended, axis=-1, keepdims=True)
 
 
 def poses_at(poses: np.ndarray, times: np.ndarray) -> np.ndarray:

@@ -1,0 +1,110 @@
+"""What is painted at one instant from one side is there at every instant from every side."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scenes.synthetic import perfect_tracks
+from tests.edit.painted import make_camera, make_die, paint_letter, warped
+from tests.reference.photometric import ssim
+from tests.tracks_by_hand import front_camera
+from tests.tracks_by_hand import make_tracks as make_simple
+from warpgs.edit import paint, split
+from warpgs.render import Renderer
+
+
+@pytest.fixture(scope="module")
+def die():
+    """Tracks, poses and the camera to paint on."""
+    scene = make_die()
+    poses = scene.ground_truth().world_from_body[:, 0]
+    return perfect_tracks(scene), poses, make_camera([0.3, -2.0, 0.9], poses[0, :3, 3])
+
+
+def test_a_letter_is_legible_at_the_last_timestep_from_another_camera(die):
+    tracks, poses, camera = die
+    painting = paint_letter(camera, poses[0])
+    painted = paint(tracks, painting, camera, detail=1)
+    other = make_camera(poses[-1, :3, 3] + [0.9, -1.7, 0.3], poses[-1, :3, 3])
+    seen = Renderer("cpu", 1).view(painted.at(len(painted) - 1), other).color
+    truth, shows = warped(painting, camera, poses[0], other, poses[-1])
+    wanted = np.where(shows[..., None], truth, seen)
+    similarity = np.stack([ssim(wanted[..., i], seen[..., i]) for i in range(3)], axis=-1)[shows].mean()
+    assert shows.sum() > 1000 and similarity >= 0.8
+
+
+def test_only_the_painted_face_changes(die):
+    tracks, poses, camera = die
+    painted = paint(tracks, paint_letter(camera, poses[0]), camera)
+    local = (tracks.means[0] - poses[0, :3, 3]) @ poses[0, :3, :3]
+    changed = (painted.colors != tracks.colors).any(axis=1)
+    assert changed.sum() > 200 and (local[changed, 1] < -0.24).all()
+    for name in ("means", "rotations_wxyz", "log_scales", "opacity_logits"):
+        assert getattr(painted, name) is getattr(tracks, name)
+
+
+def test_paint_covers_and_half_paint_covers_half():
+    wall = np.stack(np.meshgrid(np.linspace(-1.5, 1.5, 90), [0.0], np.linspace(-0.8, 0.8, 50)), -1).reshape(1, -1, 3)
+    tracks = make_simple(wall, sigma=0.03)
+    tracks = replace(
+        tracks, harmonics=np.full((4500, 3, 3), 0.2, np.float32), opacity_logits=np.full(4500, 6, np.float32)
+    )
+    painting = np.zeros((100, 200, 4))
+    painting[:, :80] = [1.0, 0.0, 0.0, 1.0]
+    painting[:, 120:] = [0.0, 0.0, 1.0, 0.5]
+    painted = paint(tracks, painting, front_camera())
+    x = wall[0, :, 0]
+    left, right, middle = (x > -1.4) & (x < -0.6), (x < 1.4) & (x > 0.6), np.abs(x) < 0.2
+    np.testing.assert_allclose(painted.colors[left], np.tile([1, 0, 0], (left.sum(), 1)), atol=1e-6)
+    np.testing.assert_allclose(painted.colors[right], np.tile([0.25, 0.25, 0.75], (right.sum(), 1)), atol=1e-6)
+    np.testing.assert_array_equal(painted.colors[middle], tracks.colors[middle])
+    np.testing.assert_allclose(painted.harmonics[left], 0.0, atol=1e-7)
+    np.testing.assert_allclose(painted.harmonics[right], 0.1, atol=1e-6)
+
+
+def test_what_is_hidden_is_not_painted():
+    wall = np.stack(np.meshgrid(np.linspace(-1, 1, 60), [0.0, 0.6], np.linspace(-0.5, 0.5, 40)), -1).reshape(1, -1, 3)
+    tracks = make_simple(wall, sigma=0.03)
+    tracks.opacity_logits[:] = 6.0
+    painting = np.ones((100, 200, 4))
+    painting[..., :2] = 0.0
+    painting[:, :80, 3] = painting[:, 120:, 3] = 0.0
+    changed = (paint(tracks, painting, front_camera()).colors != tracks.colors).any(axis=1)
+    assert changed.any() and not changed[wall[0, :, 1] > 0.3].any()
+
+
+def test_split_keeps_the_picture_and_the_births():
+    rng = np.random.default_rng(0)
+    rotations = rng.normal(size=(2, 30, 4))
+    rotations /= np.linalg.norm(rotations, axis=2, keepdims=True)
+    tracks = make_simple(rng.uniform(-0.4, 0.4, (2, 30, 3)), rotations=rotations, sigma=(0.02, 0.1, 0.06))
+    tracks = replace(tracks, birth=(np.arange(30) >= 20).astype(np.int32), opacity_logits=np.full(30, -4.0, np.float32))
+    chosen = np.arange(30) % 2 == 0
+    cut = split(tracks, chosen)
+    assert len(cut.birth) == 75 and (np.diff(cut.birth) >= 0).all() and (cut.birth == 1).sum() == 25
+    parents = np.repeat(np.arange(30), np.where(chosen, 4, 1))
+    for t in range(2):  # four move about the middle of the one, with its spread along the longer axes
+        for parent in (0, 8):
+            children = np.flatnonzero(parents == parent)
+            np.testing.assert_allclose(cut.means[t, children].mean(axis=0), tracks.means[t, parent], atol=1e-6)
+    sizes = np.exp(cut.log_scales[parents == 0][0])
+    np.testing.assert_allclose(sizes, [0.02, 0.1 * np.sqrt(1 - 0.75**2), 0.06 * np.sqrt(1 - 0.75**2)], rtol=1e-5)
+
+
+def test_unfit_paintings_are_refused():
+    tracks, camera = make_simple([[[0.0, 0.0, 0.0]]]), front_camera()
+    with pytest.raises(ValueError, match=r"painting: expected shape \[100, 200, 4\]"):
+        paint(tracks, np.zeros((100, 200, 3)), camera)
+    with pytest.raises(ValueError, match="divide bytes by 255"):
+        paint(tracks, np.full((100, 200, 4), 255.0), camera)
+    with pytest.raises(ValueError, match="numbers from 0 to 1"):
+        paint(tracks, np.full((100, 200, 4), np.nan), camera)
+    with pytest.raises(ValueError, match="expected some paint"):
+        paint(tracks, np.zeros((100, 200, 4)), camera)
+    corner = np.zeros((100, 200, 4))
+    corner[:5, :5] = 1.0
+    with pytest.raises(ValueError, match="paint on nothing"):
+        paint(tracks, corner, camera)
+    with pytest.raises(ValueError, match="detail: expected a whole number from 0 to 4"):
+        paint(tracks, np.ones((100, 200, 4)), camera, detail=5)
