@@ -1,14 +1,28 @@
 """The contract of warpgs.priors.base, for every prior of the package; and that its check tells who breaks it."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import trimesh
 import warp as wp
+from scipy.spatial.transform import Rotation
 
-from tests.reference.priors import ORACLES
-from warpgs.priors import PRIORS, Prior, accumulate_energy
+from tests.reference import materials, priors
+from warpgs.priors import (
+    PRIORS,
+    Box,
+    ContactPrior,
+    Parameter,
+    PenetrationPrior,
+    Prior,
+    Sphere,
+    SpringPrior,
+    TriangleMesh,
+    accumulate_energy,
+)
 from warpgs.priors.contract import ON_THE_FLOOR, BrokenPromise, check
 from warpgs.priors.trial import Result, World
 from warpgs.similarity import Similarity
@@ -16,13 +30,83 @@ from warpgs.similarity import Similarity
 PLACES = {
     "background": {"motion": None, "any_frame": False},  # sums of absolute coordinates depend on the axes
     "ground": {"motion": ON_THE_FLOOR, "any_frame": False},  # its plane is in the frame of the particles
+    "contact": {"motion": ON_THE_FLOOR},
 }
 """What does not hold for every prior."""
+ORACLES = priors.ORACLES | materials.ORACLES
+MAKERS = PRIORS | {
+    "springs": partial(SpringPrior, damping_s=0.5),
+    "contact": partial(ContactPrior, friction=0.4),
+    "penetration": partial(PenetrationPrior, distance=2.0),
+}
+"""With all terms at work."""
+LEARNED = {
+    "springs": ["stiffness", "damping_s"],
+    "arap": ["stiffness"],
+    "elastic": ["stiffness"],
+    "volume": ["stiffness"],
+    "shape_matching": ["stiffness"],
+    "contact": ["friction"],
+}
+SPHERE = Sphere((0.0, 0.0, -2.9), 3.0)
+BLOCK = Box((0.1, 0.0, -0.9), (3.0, 2.5, 1.8), (0.9, 0.05, 0.03, 0.4))
 
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_prior_keeps_the_contract(name, device):
-    check(PRIORS[name], device=device, **PLACES.get(name, {}))
+    check(MAKERS[name], device=device, **PLACES.get(name, {}))
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["global", "per particle"])
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in LEARNED.items() for field in fields])
+def test_prior_with_a_learned_parameter_keeps_the_contract(name, field, each, device):
+    values = np.linspace(0.5, 2.0, 16) if each else 0.7
+
+    def make(weight):
+        learned = Parameter.of(values, dtype=wp.float64, device=device)
+        return replace(MAKERS[name](weight=weight), **{field: learned})
+
+    check(make, device=device, **PLACES.get(name, {}))
+
+
+def block_mesh() -> TriangleMesh:
+    """The sides of the block, as triangles."""
+    box = trimesh.creation.box(BLOCK.size_m)
+    turn = Rotation.from_quat(BLOCK.rotation_wxyz, scalar_first=True)
+    return TriangleMesh(turn.apply(box.vertices) + BLOCK.center_m, box.faces)
+
+
+@pytest.mark.parametrize("surface", [SPHERE, BLOCK, block_mesh()], ids=["sphere", "box", "mesh"])
+def test_contact_with_a_solid_keeps_the_contract(surface, device):
+    check(partial(ContactPrior, surface=surface, friction=0.4), motion=None, device=device)
+
+
+def test_contact_with_slow_friction_matches_its_oracle_and_keeps_the_contract(device):
+    slow = partial(ContactPrior, friction=0.4, creep_per_s=4.0)
+    check(slow, motion=ON_THE_FLOOR, device=device)
+    world = World.random(24)
+    value = Result.of(slow(weight=2.5), world, wp.float64, device).value
+    np.testing.assert_allclose(value, 2.5 * materials.contact(world, creep_per_s=4.0), rtol=1e-11)
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.3])
+def test_contact_with_a_solid_is_as_deep_as_its_signed_distance(radius, device):
+    turn = Rotation.from_quat(BLOCK.rotation_wxyz, scalar_first=True)
+    for seed in range(5):
+        world = World.random(64, seed=seed)
+        size, points = materials.spacing(world), world.now[0]
+        beyond = np.abs(turn.inv().apply(points - BLOCK.center_m)) - 0.5 * np.array(BLOCK.size_m)
+        from_block = np.linalg.norm(np.maximum(beyond, 0.0), axis=1) + np.minimum(beyond.max(axis=1), 0.0)
+        from_sphere = np.linalg.norm(points - SPHERE.center_m, axis=1) - SPHERE.radius_m
+        for surface, distances, rtol in (
+            (SPHERE, from_sphere, 1e-12),
+            (BLOCK, from_block, 1e-12),
+            (block_mesh(), from_block, 1e-6),  # its vertices are float32
+        ):
+            expected = np.mean(np.maximum(radius - distances / size, 0.0) ** 2 / 2.0)
+            assert expected > 1e-3
+            value = Result.of(ContactPrior(1.0, surface, radius), world, wp.float64, device).value
+            np.testing.assert_allclose(value, expected, rtol=rtol)
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -31,7 +115,7 @@ def test_prior_matches_oracle(name, device):
         world = World.random(24, seed=seed)
         expected = ORACLES[name](world)
         assert expected > 1e-3
-        value = Result.of(PRIORS[name](weight=2.5), world, wp.float64, device).value
+        value = Result.of(MAKERS[name](weight=2.5), world, wp.float64, device).value
         np.testing.assert_allclose(value, 2.5 * expected, rtol=1e-11)
 
 

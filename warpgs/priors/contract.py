@@ -87,7 +87,7 @@ def check(
     promise("blind to length and sign of quaternions", replace(scaled, adj_rotations=scaled.adj_rotations * factors))
     _check_sums(make, world, once, dtype, device)
     _check_extremes(make, world, dtype, device)
-    if dtype is wp.float64:
+    if dtype is wp.float64 and not once.adj_parameters:  # whose arrays are of one type
         promise("the same in float32", result(world, number=wp.float32), tolerance=1e-3)
 
 

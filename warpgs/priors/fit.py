@@ -6,6 +6,7 @@ from typing import Any
 import warp as wp
 
 from warpgs.checks import refuse
+from warpgs.math.polar import nearest_rotation
 from warpgs.priors.rest import Rest
 
 OPEN_ROTATION = 1e-3
@@ -14,11 +15,7 @@ OPEN_ROTATION = 1e-3
 
 @cache
 def fit_kernel(dtype: type) -> Any:
-    """The kernel for numbers of ``dtype``. It sums and decomposes in float64.
-
-    wp.svd3 works on A^T A: in float32 the rotation of a flat neighborhood ten times longer than wide is off by up to
-    1.5 degrees, and a small matrix counts as zero.
-    """
+    """The kernel for numbers of ``dtype``. It sums and decomposes in float64."""
     real = dtype
     vec3 = wp.types.vector(3, dtype)
     quat = wp.types.quaternion(dtype)
@@ -50,13 +47,9 @@ def fit_kernel(dtype: type) -> Any:
     @wp.func
     def fitted_turn(covariance: wp.mat33d, open_rotation: wp.float64):
         """Rotation nearest to ``covariance`` (Kabsch), and whether it is determined at all."""
-        u = wp.mat33d()
-        spread = wp.vec3d()
-        v = wp.mat33d()
-        wp.svd3(covariance / wp.max(wp.sqrt(wp.ddot(covariance, covariance)), wp.float64(1e-300)), u, spread, v)
-        # wp.svd3 gives rotations u and v, and a mirror image a negative last spread: u v^T never mirrors
+        rotation, spread = nearest_rotation(covariance)
         determined = spread[1] + spread[2] > open_rotation * spread[0]
-        return wp.quat_from_matrix(u * wp.transpose(v)), determined
+        return wp.quat_from_matrix(rotation), determined
 
     @wp.kernel(module="unique", enable_backward=False)
     def fit_local_rotations_kernel(

@@ -126,6 +126,8 @@ class Rest:
     scene and lengths whose names end in ``_m`` are given in the latter."""
     memory: dict[Hashable, Any] = field(default_factory=dict)
     """What ``once`` made."""
+    derivations: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
+    """What computes again that which ``derived`` made."""
 
     @staticmethod
     def build(
@@ -210,6 +212,14 @@ class Rest:
             self.memory[key] = make()
         return self.memory[key]
 
+    def derived(self, key: Hashable, make: Callable[[], T], fill: Callable[[T], None]) -> T:
+        """The same for what follows from pairs and reference: ``fill`` computes it now and whenever they change."""
+        if key not in self.memory:
+            made = self.once(key, make)
+            self.derivations[key] = lambda: fill(made)
+            fill(made)
+        return self.memory[key]
+
     @property
     def dtype(self) -> type:
         """wp.float32 or wp.float64."""
@@ -263,6 +273,8 @@ class Rest:
             device=self.means.device,
             record_tape=False,
         )
+        for fill in self.derivations.values():
+            fill()
 
 
 def weight_sigma(falloff: float, *, square_root: bool) -> float:

@@ -1,0 +1,84 @@
+"""Volume: each neighborhood may flow into any shape of the same volume, as a fluid does.
+
+The determinant of its deformation gradient stays 1: with the first timestep as reference the volume is kept, with the
+previous one the velocity field is free of divergence. The quadratic term of incompressible elasticity (Smith, de Goes,
+Kim, "Stable neo-Hookean flesh simulation", 2018).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import warp as wp
+
+from warpgs.priors.base import Parameter, Prior, State, check_weight, parameter
+from warpgs.priors.deformation import deformation_kernels, inverse_moments
+from warpgs.priors.rest import Rest
+
+
+@cache
+def volume_kernel(dtype: type) -> Any:
+    """The kernel for numbers of ``dtype``."""
+    real = dtype
+    vec3 = wp.types.vector(3, dtype)
+    mat33 = wp.types.matrix((3, 3), dtype)
+    deformation, pull = deformation_kernels(dtype).deformation, deformation_kernels(dtype).pull
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def volume_kernel(
+        # inputs
+        means: wp.array(dtype=vec3),
+        neighbors: wp.array2d(dtype=wp.int32),
+        weights: wp.array2d(dtype=real),
+        reference_offsets: wp.array2d(dtype=vec3),
+        inverse_moments: wp.array(dtype=mat33),
+        projections: wp.array(dtype=mat33),
+        stiffness: wp.array(dtype=real),
+        scale: real,
+        # outputs, accumulated: other terms share them
+        loss: wp.array(dtype=wp.float64),
+        adj_means: wp.array(dtype=vec3),
+        adj_stiffness: wp.array(dtype=real),
+    ):
+        i = wp.tid()
+        if wp.trace(projections[i]) < real(2.5):
+            return  # particles of a sheet or a line enclose no volume
+        strained = deformation(i, means, neighbors, weights, reference_offsets, inverse_moments)
+        x = vec3(strained[0, 0], strained[1, 0], strained[2, 0])
+        y = vec3(strained[0, 1], strained[1, 1], strained[2, 1])
+        z = vec3(strained[0, 2], strained[1, 2], strained[2, 2])
+        growth = wp.dot(x, wp.cross(y, z)) - real(1.0)
+        hard = wp.min(i, stiffness.shape[0] - 1)
+        energy = real(0.5) * scale * growth * growth
+        wp.atomic_add(loss, 0, wp.float64(stiffness[hard] * energy))
+        wp.atomic_add(adj_stiffness, hard, energy)
+        cofactors = wp.matrix_from_cols(wp.cross(y, z), wp.cross(z, x), wp.cross(x, y))
+        adj_strained = cofactors * (scale * stiffness[hard] * growth)
+        pull(i, adj_strained, neighbors, weights, reference_offsets, inverse_moments, adj_means)
+
+    return volume_kernel
+
+
+@dataclass(frozen=True)
+class VolumePrior(Prior):
+    """Mean over particles of k_i (det F - 1)^2 / 2, where F maps the reference of a neighborhood to now."""
+
+    weight: float = 1.0
+    """Multiplier on the mean energy."""
+    stiffness: float | Parameter = 1.0
+    """k, of each neighborhood or of all."""
+
+    def __post_init__(self):
+        check_weight(self)
+
+    def accumulate(self, state: State, rest: Rest, loss: wp.array) -> None:
+        stiffness = parameter(self.stiffness, rest)
+        pairs = [state.means, rest.neighbors, rest.weights, rest.reference_offsets, *inverse_moments(rest)]
+        wp.launch(
+            volume_kernel(rest.dtype),
+            rest.means.size,
+            [*pairs, stiffness.values, self.weight / max(rest.means.size, 1)],
+            [loss, state.adj_means, stiffness.gradient],
+            device=loss.device,
+            record_tape=False,
+        )
