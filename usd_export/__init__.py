@@ -24,13 +24,13 @@ from usd_export.form import Progress, Writer, check_tracks, silent
 from usd_export.options import UsdOptions, points_layer
 from usd_export.ply import write_ply
 from usd_export.reading import READERS, read_tracks
-from usd_export.request import settle
+from usd_export.request import check_options, settle
 from usd_export.staging import publish, staged
 from warpgs.bodies import Parts
 from warpgs.checks import check_absent, check_suffix, refuse
 from warpgs.types import Camera, Tracks
 
-__all__ = ["READERS", "USD_SUFFIXES", "WRITERS", "UsdOptions", "export", "export_usd", "read_tracks"]
+__all__ = ["READERS", "USD_SUFFIXES", "WRITERS", "UsdOptions", "check_options", "export", "export_usd", "read_tracks"]
 
 
 def _write_usd(tracks: Tracks, path: Path, progress: Progress, **content: Any) -> list[Path]:

@@ -26,13 +26,7 @@ def settle(tracks: Tracks, parts: Parts | None, cameras: Sequence[Sequence[Camer
         refuse(f"form {form}", "parts" if form == "rigid" else "no parts", given, "warpgs.bodies.find_parts finds them")
     if form != "rigid" and (options.dynamic or options.ground):
         refuse("dynamic bodies and the ground", "the rigid form", form)
-    if options.start is not None and options.start not in tracks.timesteps:
-        span = f"one of the timesteps {tracks.timesteps[0]} to {tracks.timesteps[-1]}"
-        refuse("UsdOptions: start", span, options.start)
-    if options.collider == "decomposition":
-        from usd_export.decomposition import check_decomposition
-
-        check_decomposition()
+    check_options(tracks, options)
     if parts is not None:
         _check_parts(tracks, parts)
     if len(cameras) not in (0, len(tracks)) or len({tuple(c.name for c in each) for each in cameras}) > 1:
@@ -43,6 +37,22 @@ def settle(tracks: Tracks, parts: Parts | None, cameras: Sequence[Sequence[Camer
         if camera.orthographic:
             raise NotImplementedError(f"camera {camera.name}: expected a pinhole, got parallel rays")
     return replace(options, form=form)
+
+
+def check_options(tracks: Tracks, options: UsdOptions) -> None:
+    """Refuse options that no parts could make right.
+
+    Raises:
+        ValueError: a start that the tracks do not have.
+        ImportError: a decomposition without the library for it.
+    """
+    if options.start is not None and options.start not in tracks.timesteps:
+        span = f"one of the timesteps {tracks.timesteps[0]} to {tracks.timesteps[-1]}"
+        refuse("UsdOptions: start", span, options.start)
+    if options.collider == "decomposition":
+        from usd_export.decomposition import check_decomposition
+
+        check_decomposition()
 
 
 def _check_parts(tracks: Tracks, parts: Parts) -> None:

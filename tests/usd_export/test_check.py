@@ -251,6 +251,30 @@ AGAINST: dict[str, tuple[Corrupt, str, str]] = {
         "expected the 60 particles of the source",
     ),
 }
+
+
+def show_all(attribute: Usd.Attribute) -> None:
+    """Opacities of the last sample, when all are born, at every time."""
+    values = attribute.Get(attribute.GetTimeSamples()[-1])
+    for code in (Usd.TimeCode.Default(), *map(Usd.TimeCode, attribute.GetTimeSamples())):
+        attribute.Set(values, code)
+
+
+AGAINST["particles shown before their birth"] = (
+    attribute("opacities", show_all),
+    "same births",
+    "Moving at 3: expected the particles that the source has then, got 3 others, such as 57, which is shown, but not",
+)
+AGAINST["particles shown later"] = (
+    change("opacities", lambda a: np.where(np.arange(len(a)) < len(a) - 3, a, 0.0), samples=slice(2, 3)),
+    "same births",
+    "Moving at 5: expected the particles that the source has then, got 2 others, such as 57, which is born, but not",
+)
+AGAINST["hidden particles"] = (
+    lambda stage: UsdGeom.Imageable(stage.GetPrimAtPath(MOVING)).MakeInvisible(),
+    "same births",
+    "which is born, but not shown",
+)
 AGAINST["ids twice"] = (
     change("primvars:ids", lambda a: np.where(a == a[0], 2**20, a)),
     "same particles",

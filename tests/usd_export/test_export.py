@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pxr import Usd
 
-from tests.usd_export.sample import make_tracks
-from usd_export import WRITERS, export
+from tests.usd_export.sample import make_rigid, make_tracks
+from usd_export import WRITERS, UsdOptions, export, staging
+from usd_export.checking import check_usd
 
 SUFFIXES = tuple(WRITERS)
 
@@ -79,6 +81,47 @@ def test_export_killed_in_the_middle_leaves_nothing_under_its_name(tmp_path: Pat
     assert visible(tmp_path) == [] and len(list(tmp_path.iterdir())) == 1
     export(make_tracks(), path)  # and is no obstacle, nor does anything of it remain
     assert len(visible(tmp_path)) == len(list(tmp_path.iterdir()))
+
+
+FORMS = {
+    "rigid": (*make_rigid(steps=13), UsdOptions()),
+    "dynamic": (*make_rigid(steps=13), UsdOptions(dynamic=True)),
+    "dcc": (make_tracks(), None, UsdOptions(form="dcc")),
+}
+"""Tracks, parts and options of each form but the raw one."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_export_of_bodies_or_points_has_whole_files_or_none_whenever_it_is_killed(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+):
+    """What a process leaves that is killed where it writes, syncs or renames is what is there just before."""
+    tracks, parts, options = FORMS[form]
+    seen = []
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*arguments: Any) -> Any:
+            seen.append(visible(tmp_path))
+            assert all(check_usd(tmp_path / name).count("fault") == 0 for name in seen[-1])
+            return function(*arguments)
+
+        return called
+
+    for owner, name in ((os, "replace"), (staging, "sync"), (Usd.Stage, "Save")):
+        monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
+    files = export(tracks, tmp_path / "box.usdc", parts=parts, options=options)
+    assert len(seen) >= 4 and seen[0] == [] and seen[-1] == [file.name for file in files] == visible(tmp_path)
+
+
+def test_export_of_bodies_killed_in_the_middle_leaves_nothing_under_its_name(tmp_path: Path):
+    code = """
+        from pxr import Usd
+        Usd.Stage.Save = lambda stage: os.kill(os.getpid(), signal.SIGKILL)
+        tracks, parts = make_rigid()
+        export(tracks, sys.argv[1], parts=parts)
+    """
+    assert in_subprocess(code, tmp_path / "box.usdc").returncode == -signal.SIGKILL
+    assert visible(tmp_path) == []
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -73,6 +73,7 @@ def test_judgments_of_what_moves_come_back_exactly(tmp_path: Path, suffix: str):
     for name in ("confidence", "visibility"):
         np.testing.assert_array_equal(getattr(read, name)[:, moving], getattr(tracks, name)[:, moving])
         assert (getattr(read, name)[:, ~moving] == 1.0).all()
+    assert read.tolerance == tracks.tolerance and back(make_tracks(), tmp_path / "other", suffix).tolerance is None
 
 
 def test_npz_is_read_back_whole(tmp_path: Path):

@@ -19,6 +19,7 @@ from usd_export.checking.arrays import (
 from usd_export.checking.bodies import check_bodies, check_colliders
 from usd_export.checking.finding import Check, Finding, Subject
 from usd_export.checking.source import (
+    check_same_births,
     check_same_colors,
     check_same_opacities,
     check_same_orientations,
@@ -66,6 +67,7 @@ CHECKS: dict[str, Check] = {
 
 COMPARISONS: dict[str, Check] = {
     "same particles": check_same_particles,
+    "same births": check_same_births,
     "same positions": check_same_positions,
     "same orientations": check_same_orientations,
     "same scales": check_same_scales,

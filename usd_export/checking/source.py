@@ -23,6 +23,9 @@ RIGID_SIGMAS = 1.0
 RIGID_RAD = 0.2
 """How far the median particle of a rigid part may be turned from how it was tracked [rad]."""
 
+FAINT = -10.0
+"""Logit of opacities below which nothing can be seen of a particle, shown or not."""
+
 Pose = tuple[np.ndarray, np.ndarray]
 """Centers [m], world frame [n, 3], and quaternions w, x, y, z [n, 4]."""
 
@@ -45,6 +48,28 @@ def check_same_particles(subject: Subject) -> Iterator[Finding]:
         if strange:
             span = f"{subject.source.timesteps[0]} to {subject.source.timesteps[-1]}"
             yield fault(field.path, f"samples at timesteps of the source, {span}", f"one at {strange[0]:g}")
+
+
+def check_same_births(subject: Subject) -> Iterator[Finding]:
+    """Particles are shown from their birth on, and not before"""
+    first, last = subject.stage.GetStartTimeCode(), subject.stage.GetEndTimeCode()
+    for field, rows in _pairs(subject):
+        logits = subject.source.opacity_logits[rows]
+        births = np.zeros(len(rows), int) if subject.source.birth is None else subject.source.birth[rows]
+        late = np.unique(births[births > 0])
+        for index in np.unique([0, *(late - 1), *late]):
+            time = subject.source.timesteps[index]
+            opacities = field.at(OPACITIES, Usd.TimeCode(time))
+            if not first <= time <= last or opacities is None or len(opacities) != len(rows):
+                continue
+            shown = (opacities > 0.0) & field.is_visible(Usd.TimeCode(time))
+            wrong = (shown != (births <= index)) & (logits > FAINT)
+            if wrong.any():
+                which = np.flatnonzero(wrong)[0]
+                state = "shown, but not born" if shown[which] else "born, but not shown"
+                got = f"{int(wrong.sum())} others, such as {rows[which]}, which is {state}"
+                yield fault(f"{field.path} at {time:g}", "the particles that the source has then", got)
+                break
 
 
 def check_same_positions(subject: Subject) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,6 +39,8 @@ class Export:
     form: Literal["auto", "rigid", "raw", "dcc"] = "auto"
     """USD: rigid bodies; every particle's pose at every timestep (raw); that, and as points for programs that know no
     Gaussians (dcc). auto: rigid where rigid parts are found, else raw."""
+    parts: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
+    """USD: take the rigid parts of this file, as warpgs parts writes it, instead of finding them."""
     dynamic: Flag = False
     """USD: bodies that fly on freely, with mass and velocity, over the ground."""
     start: Annotated[int | None, tyro.conf.arg(name="from", metavar="TIMESTEP")] = None
@@ -62,19 +64,29 @@ class Export:
 
 
 def export_run(arguments: Export) -> None:
-    from usd_export import USD_SUFFIXES, WRITERS, export
-    from warpgs.checks import check_suffix
+    from usd_export import USD_SUFFIXES, WRITERS, check_options, export
+    from warpgs.checks import check_absent, check_suffix, sentence
 
     check_suffix(arguments.out, tuple(WRITERS))  # before the run is read
     is_usd = arguments.out.suffix.lower() in USD_SUFFIXES
     if not is_usd and _asks_for_usd(arguments):
         raise UsageError(f"{arguments.out}: expected USD (.usda, .usdc, .usdz) for these options, got another kind")
+    if arguments.form in ("raw", "dcc") and (arguments.dynamic or arguments.ground or arguments.parts is not None):
+        raise UsageError(f"--dynamic, --ground and --parts: expected the form rigid, got {arguments.form}")
+    if arguments.parts is not None and not arguments.parts.is_file():
+        raise FileNotFoundError(sentence(arguments.parts, "a file of parts", "none", "warpgs parts --output writes it"))
+    if arguments.out.suffix.lower() != ".ply":  # one name per timestep
+        check_absent(arguments.out, arguments.overwrite)
     tracks = open_tracks(arguments.run)
     usd = {}
     if is_usd:
+        options = _options(arguments)
+        check_options(tracks, options)
         cameras = _cameras(arguments, tracks) if arguments.cameras else ()
         parts = _parts(arguments, tracks)
-        usd = {"parts": parts, "cameras": cameras, "options": _options(arguments, tracks, parts)}
+        if parts is not None and (arguments.ground or arguments.dynamic):
+            options = replace(options, ground_height=_ground_height(tracks, parts))
+        usd = {"parts": parts, "cameras": cameras, "options": options}
     with progress_bar("export", len(tracks)) as bar:
 
         def show(done: int, total: int) -> None:
@@ -90,38 +102,41 @@ def _asks_for_usd(arguments: Export) -> bool:
     plain = Export(arguments.run, arguments.out, scene=arguments.scene, overwrite=arguments.overwrite)
     return any(
         getattr(arguments, name) != getattr(plain, name)
-        for name in ("form", "dynamic", "start", "density", "collider", "ground", "cameras", "half")
+        for name in ("form", "parts", "dynamic", "start", "density", "collider", "ground", "cameras", "half")
     )
 
 
 def _parts(arguments: Export, tracks: Tracks) -> Parts | None:
     """The rigid parts, as far as they are wanted and there; says what was decided."""
-    from warpgs.bodies import find_parts
+    from warpgs.bodies import find_parts, read_parts
 
-    wanted = arguments.form == "rigid" or arguments.dynamic or arguments.ground
-    if arguments.form in ("raw", "dcc") and wanted:
-        raise UsageError(f"--dynamic and --ground: expected the form rigid, got {arguments.form}")
+    wanted = arguments.form == "rigid" or arguments.dynamic or arguments.ground or arguments.parts is not None
     if arguments.form in ("raw", "dcc"):
         return None
-    parts = find_parts(tracks)
+    parts = find_parts(tracks) if arguments.parts is None else read_parts(arguments.parts, tracks)
     if len(parts) == 0 and wanted:
         raise ValueError(f"{arguments.run}: expected rigid parts, got none; export it with --form raw")
     print(f"form rigid: {len(parts)} parts" if len(parts) else "form raw: no rigid parts")
     return parts if len(parts) else None
 
 
-def _options(arguments: Export, tracks: Tracks, parts: Parts | None) -> UsdOptions:
-    from usd_export import UsdOptions
+def _ground_height(tracks: Tracks, parts: Parts) -> float | None:
+    """Of the ground under the middle of the bodies [m], where it can be seen."""
     from warpgs.priors import find_ground
+
+    first = tracks.at(0)
+    floor = find_ground(first.means[first.opacity_logits >= 0.0])
+    if floor is None:
+        return None
+    x, y = tracks.means[0][parts.part_index >= 0, :2].mean(axis=0)
+    return float(-(floor.offset + floor.normal[0] * x + floor.normal[1] * y) / floor.normal[2])
+
+
+def _options(arguments: Export) -> UsdOptions:
+    from usd_export import UsdOptions
     from warpgs.run import Run
 
-    height, records = None, {}
-    if parts is not None and (arguments.ground or arguments.dynamic):
-        first = tracks.at(0)
-        floor = find_ground(first.means[first.opacity_logits >= 0.0])
-        if floor is not None:  # under the middle of the bodies
-            x, y = tracks.means[0][parts.part_index >= 0, :2].mean(axis=0)
-            height = float(-(floor.offset + floor.normal[0] * x + floor.normal[1] * y) / floor.normal[2])
+    records = {}
     if not is_file_of_gaussians(arguments.run):
         run = Run.open(arguments.run)
         config = hashlib.sha256(json.dumps(run.config, sort_keys=True).encode()).hexdigest()
@@ -133,7 +148,6 @@ def _options(arguments: Export, tracks: Tracks, parts: Parts | None) -> UsdOptio
         start=arguments.start,
         density=arguments.density,
         ground=arguments.ground,
-        ground_height=height,
         half=arguments.half,
         records=records,
     )

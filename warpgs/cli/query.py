@@ -21,7 +21,7 @@ Points = UseAppendAction[tuple[tuple[float, float, float], ...]]
 
 @dataclass(frozen=True)
 class AskPaths:
-    """Ask where points go: the 6-DOF path of a pixel or of a position through all timesteps, as CSV.
+    """Ask where points go: the 6-DOF path of a pixel or of a position through all timesteps, as CSV or TUM.
 
     A pixel is lifted to the surface that shows there; the center of the first pixel of a picture is 0.5 0.5. Rotations
     (w, x, y, z) are since the instant of the query. With --cameras each row also says where a camera sees the point and
@@ -43,8 +43,9 @@ class AskPaths:
     """More queries: rows of camera,timestep,x,y or of x,y,z[,timestep], named in the first line."""
     cameras: Annotated[tuple[str, ...], tyro.conf.arg(metavar="CAMERA ...")] = ()
     """Project the paths into these cameras; into those of the pixels when not given."""
-    output: Annotated[Path | None, tyro.conf.arg(metavar="CSV")] = None
-    """Where to write; the standard output when not given."""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="CSV|TUM")] = None
+    """Where to write; the standard output when not given. A .tum holds lines of time_s x y z qx qy qz qw; of several
+    queries, path.tum becomes path_0.tum, path_1.tum ..."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
     """Where the scene is now, if it moved since it was tracked; the scene of a file."""
     overwrite: Flag = False
@@ -56,11 +57,15 @@ class AskPaths:
 def query_run(arguments: AskPaths) -> None:
     from warpgs.checks import check_absent
     from warpgs.files import whole_file
-    from warpgs.query import PixelQuery, look, query, write_paths
+    from warpgs.query import PixelQuery, look, query, write_paths, write_tum
 
-    if arguments.output is not None:
-        check_absent(arguments.output, arguments.overwrite)
     queries = _queries(arguments)
+    files = _files(arguments.output, len(queries))
+    for file in files:
+        check_absent(file, arguments.overwrite)
+    is_tum = bool(files) and files[0].suffix == ".tum"
+    if is_tum and arguments.cameras:
+        raise UsageError("--cameras: expected an --output that has columns for them, .csv, got .tum")
     names = arguments.cameras or tuple(dict.fromkeys(q.camera for q in queries if isinstance(q, PixelQuery)))
     # Positions in space need no scene.
     tracks, scene = (
@@ -69,13 +74,25 @@ def query_run(arguments: AskPaths) -> None:
     paths = query(tracks, queries, scene)
     sights = {name: look(paths, tracks, scene, name) for name in names} if scene is not None else {}
     _warn(paths)
-    if arguments.output is None:
+    if not files:
         write_paths(sys.stdout, paths, sights)
-        return
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(arguments.output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        write_paths(file, paths, sights)
-    print(arguments.output)
+    for number, path in enumerate(files):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            if is_tum:
+                write_tum(file, paths, number)
+            else:
+                write_paths(file, paths, sights)
+        print(path)
+
+
+def _files(output: Path | None, count: int) -> list[Path]:
+    """Where paths are written: a table of all, or a trajectory of each."""
+    if output is None:
+        return []
+    if output.suffix != ".tum" or count == 1:
+        return [output]
+    return [output.with_name(f"{output.stem}_{number}.tum") for number in range(count)]
 
 
 def _queries(arguments: AskPaths) -> list[Query]:

@@ -4,7 +4,7 @@ Apart from ``evaluate``, which compares such answers with the truth: most scenes
 """
 
 from warpgs.query.paths import Paths, PixelQuery, PointQuery, Query, Sights, find_camera, look, query
-from warpgs.query.tables import read_queries, write_paths
+from warpgs.query.tables import read_queries, write_paths, write_tum
 
 __all__ = [
     "Paths",
@@ -17,4 +17,5 @@ __all__ = [
     "query",
     "read_queries",
     "write_paths",
+    "write_tum",
 ]

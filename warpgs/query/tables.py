@@ -55,6 +55,14 @@ def write_paths(file: TextIO, paths: Paths, sights: Mapping[str, Sights]) -> Non
             writer.writerows([*row, *cells] for cells in _sight_cells(sights, number, index))
 
 
+def write_tum(file: TextIO, paths: Paths, number: int) -> None:
+    """The path of one query as tools for odometry read it: ``time_s x y z qx qy qz qw``, a line for each instant."""
+    for time_s, position, (w, x, y, z) in zip(
+        paths.time_s, paths.positions[:, number], paths.rotations_wxyz[:, number], strict=True
+    ):
+        file.write(" ".join([f"{time_s:.9g}", *(f"{value:.9f}" for value in (*position, x, y, z, w))]) + "\n")
+
+
 def _path_cells(paths: Paths, number: int, index: int) -> list[Any]:
     pose = [*paths.positions[index, number], *paths.rotations_wxyz[index, number]]
     return [
