@@ -9,6 +9,7 @@ from typing import Protocol
 
 from scenes.colmap import ColmapScene
 from scenes.llff import LlffScene
+from scenes.masked import MaskedScene
 from scenes.panoptic import PanopticScene
 from scenes.ros import RosScene
 from scenes.synthetic import (
@@ -37,6 +38,7 @@ __all__ = [
     "VARIANTS",
     "ColmapScene",
     "LlffScene",
+    "MaskedScene",
     "PanopticScene",
     "RosScene",
     "SyntheticOptions",
@@ -84,18 +86,21 @@ BUILT_IN: dict[str, Callable[[SyntheticOptions], SyntheticScene]] = {
 """Built-in scenes by name; the first line of each docstring describes the scene."""
 
 
-def open_scene(source: str | Path, *, use_cloud: bool = True) -> Scene:
+def open_scene(source: str | Path, *, use_cloud: bool = True, masks: Path | None = None) -> Scene:
     """Open a recording or a built-in scene.
 
     Args:
         source: A folder in a layout of ``READERS`` or a name of ``BUILT_IN``, perhaps with names of ``VARIANTS``
             after plus signs: ``tumble+exposure``. A folder named like a built-in scene is opened as ``./name``.
         use_cloud: False ignores the source's starting point cloud.
+        masks: A folder of masks that take the place of the source's, see ``scenes.masked``.
 
     Raises:
         FileNotFoundError: neither a folder nor a built-in scene.
         ValueError: an unknown variant, a folder in no known layout, or broken calibration files.
     """
+    if masks is not None:
+        return MaskedScene(open_scene(source, use_cloud=use_cloud), masks)
     if isinstance(source, str) and source.split("+")[0] in BUILT_IN:
         return built_in_scene(source, replace(DEFAULTS, has_cloud=use_cloud))
     root = Path(source)

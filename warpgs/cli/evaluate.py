@@ -29,6 +29,8 @@ class Evaluate:
     """Also draw errors over time, and tracks over the pictures of the last timestep, into this folder."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
     """Where the scene is now, if it moved since it was tracked."""
+    masks: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Masks that the scene lacks: <camera>/<timestep>.png."""
     per_timestep: Flag = False
     """Also print a line for each timestep."""
     image_scale: float = 1.0
@@ -53,7 +55,7 @@ def evaluate_run(arguments: Evaluate) -> None:
     for output in (arguments.json, arguments.plots):
         if output is not None:
             check_absent(output, arguments.overwrite)
-    run, scene = open_run(arguments.run, arguments.scene)
+    run, scene = open_run(arguments.run, arguments.scene, arguments.masks)
     renderer = Renderer(device=arguments.device, threads=arguments.threads)
     with progress_bar("evaluate", len(run.completed)) as bar:
         report = evaluate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +37,14 @@ class Verb:
     """What to say after Ctrl-C, given the arguments and all words of the command."""
 
 
-def open_run(path: Path, moved_to: str | None) -> tuple[Run, Scene]:
+def open_run(path: Path, moved_to: str | None, masks: Path | None = None) -> tuple[Run, Scene]:
     """A run and its scene, which is where it was or where the user says it is now."""
     from scenes import open_scene
     from warpgs.run import Run
 
     run = Run.open(path)
     try:
-        return run, open_scene(moved_to or run.scene_name)
+        return run, open_scene(moved_to or run.scene_name, masks=masks)
     except FileNotFoundError as error:
         if moved_to is not None:
             raise
@@ -94,3 +95,14 @@ def print_table(title: str, rows: dict[str, str]) -> None:
 def progress_bar(verb: str, total: int, initial: int = 0) -> tqdm:
     """A progress bar on stderr."""
     return tqdm(total=total, initial=initial, desc=verb, unit="timestep", dynamic_ncols=True)
+
+
+def parse_timesteps(text: str | None, count: int) -> range:
+    """START:STOP as a range, either end left out meaning the scene's."""
+    if text is None:
+        return range(count)
+    match = re.fullmatch(r"(\d*):(\d*)", text)
+    if match is None:
+        raise UsageError(f"--timesteps: expected START:STOP such as 0:12, got {text!r}")
+    start, stop = match.groups()
+    return range(int(start or 0), int(stop or count))

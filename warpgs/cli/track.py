@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 from dataclasses import dataclass, fields, make_dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import tyro
 from tyro.conf import Positional, Suppress
 
 from warpgs.cli.priors import PriorTexts, load_priors
-from warpgs.cli.shared import Flag, UsageError, Verb, description, progress_bar
+from warpgs.cli.shared import Flag, Verb, description, parse_timesteps, progress_bar
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Track:
     """Which instants, as START:STOP; 0:12 tracks the first twelve. All when not given."""
     cloud: bool = True
     """Start from the scene's point cloud where it has one."""
+    masks: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Masks of your own: <camera>/<timestep>.png, as `warpgs masks` writes them."""
     resume: Flag = False
     """Go on with an existing run of the same scene and settings."""
     prior: PriorTexts = ()
@@ -81,8 +82,8 @@ def track_scene(arguments: Track) -> None:
 
     config = arguments.settings
     priors, stored = load_priors(arguments.prior, config)
-    scene = open_scene(arguments.scene, use_cloud=config.use_cloud)
-    timesteps = _parse_timesteps(arguments.timesteps, scene.timestep_count)
+    scene = open_scene(arguments.scene, use_cloud=config.use_cloud, masks=arguments.masks)
+    timesteps = parse_timesteps(arguments.timesteps, scene.timestep_count)
     run = Run.create(
         arguments.run, scene, stored, timesteps=timesteps, overwrite=arguments.overwrite, resume=arguments.resume
     )
@@ -106,17 +107,6 @@ def how_to_go_on(arguments: Track, argv: list[str]) -> str:
         return "interrupted; nothing is stored yet"
     again = [word for word in argv if word not in ("--overwrite", "--resume")]
     return f"interrupted; {done} timesteps are stored, go on with: {shlex.join(['warpgs', *again, '--resume'])}"
-
-
-def _parse_timesteps(text: str | None, count: int) -> range:
-    """START:STOP as a range, either end left out meaning the scene's."""
-    if text is None:
-        return range(count)
-    match = re.fullmatch(r"(\d*):(\d*)", text)
-    if match is None:
-        raise UsageError(f"--timesteps: expected START:STOP such as 0:12, got {text!r}")
-    start, stop = match.groups()
-    return range(int(start or 0), int(stop or count))
 
 
 TRACK = Verb(Track, track_scene, parse=parse, after_interrupt=how_to_go_on)

@@ -5,6 +5,7 @@ from warpgs.cli.check import CHECK
 from warpgs.cli.evaluate import EVALUATE
 from warpgs.cli.export import EXPORT
 from warpgs.cli.inspect import INSPECT
+from warpgs.cli.masks import MASKS
 from warpgs.cli.parts import PARTS
 from warpgs.cli.plot import PLOT
 from warpgs.cli.query import QUERY
@@ -15,6 +16,7 @@ from warpgs.cli.track import TRACK
 VERBS = {
     "scenes": SCENES,
     "inspect": INSPECT,
+    "masks": MASKS,
     "track": TRACK,
     "evaluate": EVALUATE,
     "query": QUERY,

@@ -1,38 +1,33 @@
 """Masks of what moves, for recordings without any: static cameras tell the background by what returns over time.
 
-The background of a pixel is the mode of its values over time (half-sample mode, Robertson and Cryer 1974), which bodies
-that pass do not pull as they pull a mean or a median. What differs from it is foreground, unless it is the same
-pattern made darker: a shadow (compare Jacques et al. 2005).
+What differs from the background is foreground, unless it is the same pattern made darker: a shadow (compare Jacques et
+al. 2005). Where cameras stand around the scene, what they agree on in space cleans the masks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import warp as wp
 from PIL import Image
 from scipy import ndimage
 
+from warpgs.reconstruct.backplate import Background, learn_background
+from warpgs.reconstruct.consensus import agreed_masks
 from warpgs.reconstruct.hull import HullVotes, visual_hull
 from warpgs.reconstruct.views import Rig, Views, fitted_size, resample, resized
 from warpgs.types import Camera, Frame, Scene
 
 SAMPLES = 24
 """Instants that the background is learned from, spread evenly over the recording."""
+FLOW_S = 1.0 / 30.0
+"""Time [s] over which motion is looked for, one frame at least."""
 LEAST_SAMPLES = 5
 """With fewer instants the background cannot be told from what moves."""
 LONG_SIDE = 640
 """Masks are made from pictures of at most this many pixels along the longer side; so are the stored backgrounds."""
-DIFFERENCE = 0.06
-"""Color difference (0..1) below which nothing is foreground: 15 of 255, above what JPEG and sensors add."""
-NOISE_SIGMAS = 4.0
-"""A pixel is foreground beyond so many standard deviations of its own noise ..."""
-NOISE_LIMIT = 0.15
-"""... but never needs a larger difference than this: a pixel that bodies cross all the time is not noisy."""
-SUPPORT = 0.4
-"""Where the background returns in a smaller share of the instants, something moves all the time: always foreground."""
 SHADOW = (0.35, 0.98)
 """Brightness of a shadow relative to the background, least and most."""
 SHADOW_WINDOW = 5
@@ -50,17 +45,6 @@ HULL_VOTES = HullVotes(dissent=0.1, min_view_share=0.5, extent=16.0)
 AGREEMENT = 0.7
 """Masks of bodies that move too little to be seen whole leave a hull that covers a smaller share of them. Measured:
 0.97 on moving bodies, 0.4 on people within 0.4 s, 0.9 with their true masks."""
-
-
-@dataclass(frozen=True, eq=False)
-class Background:
-    """What one camera sees when nothing is in the way."""
-
-    camera: Camera
-    color: np.ndarray
-    """RGB 0..1, shape [height, width, 3], float32."""
-    threshold: np.ndarray
-    """Color difference that makes a pixel foreground, shape [height, width], float32; negative where all is."""
 
 
 class MotionMasks:
@@ -84,43 +68,39 @@ class MotionMasks:
         if count < LEAST_SAMPLES:
             return None
         picked = np.linspace(0, scene.timestep_count - 1, count).round().astype(int).tolist()
+        gap = max(1, round(FLOW_S * scene.fps))
         first = scene.frame(picked[0])
-        cameras = first.cameras
-        small = [_reduced(camera) for camera in cameras]
-        series: list[list[np.ndarray]] = [[] for _ in cameras]
+        small = [_reduced(camera) for camera in first.cameras]
+        series: list[list[np.ndarray]] = [[] for _ in small]
+        following: list[list[np.ndarray]] = [[] for _ in small]
         for timestep in picked:
-            frame = first if timestep == first.timestep else scene.frame(timestep)
-            if not _same_poses(frame.cameras, cameras):
-                return None
-            for pictures, picture, camera in zip(series, frame.images, small, strict=True):
-                pictures.append(resized(picture, camera.width, camera.height))
-        motion = MotionMasks(list(over(learn_background, small, series)))
+            other = timestep + gap if timestep + gap < scene.timestep_count else max(timestep - gap, 0)
+            for frame, into in ((scene.frame(timestep), series), (scene.frame(other), following)):
+                if not _same_poses(frame.cameras, first.cameras):
+                    return None
+                for pictures, picture, camera in zip(into, frame.images, small, strict=True):
+                    pictures.append(resized(picture, camera.width, camera.height))
+        motion = MotionMasks(list(over(learn_background, small, series, following)))
         return motion if _agreement(motion.add_to(first, over), device) >= AGREEMENT else None
 
     def add_to(self, frame: Frame, over: Callable = map) -> Frame:
         """``frame`` with masks."""
         return replace(frame, masks=tuple(over(self._mask, self._backgrounds, frame.images, frame.cameras)))
 
+    def agreed(self, frame: Frame, device: wp.DeviceLike = "cpu") -> Frame:
+        """``frame``, which ``add_to`` gave masks, with what the cameras agree on in space. Takes seconds."""
+        doubtful = [background.doubtful for background in self._backgrounds]
+        return replace(frame, masks=agreed_masks(frame, doubtful, device))
+
     @staticmethod
     def _mask(background: Background, picture: np.ndarray, camera: Camera) -> np.ndarray:
         small = resample(picture, background.camera.width, background.camera.height)
         difference = np.abs(small - background.color).max(axis=2)
         differs = difference > background.threshold
-        shadow = _is_shadow(small, background.color) & (background.threshold > 0.0)
+        shadow = _is_shadow(small, background.color)
         mask = _cleaned(differs & ~shadow)
         whole = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
         return np.asarray(whole.resize((camera.width, camera.height), Image.Resampling.BILINEAR))
-
-
-def learn_background(camera: Camera, pictures: Sequence[np.ndarray]) -> Background:
-    """The background of ``camera`` from pictures of several instants, uint8, shape [height, width, 3] each."""
-    series = np.stack(pictures)
-    color = half_sample_mode(series).astype(np.float32) / 255.0
-    difference = np.abs(series.astype(np.float32) / 255.0 - color).max(axis=3)
-    noise = 1.4826 * np.median(difference, axis=0)
-    threshold = np.clip(NOISE_SIGMAS * noise, DIFFERENCE, NOISE_LIMIT)
-    support = (difference <= threshold).mean(axis=0)
-    return Background(camera, color, np.where(support < SUPPORT, np.float32(-1.0), threshold))
 
 
 def _agreement(frame: Frame, device: wp.DeviceLike) -> float:
@@ -139,24 +119,6 @@ def _agreement(frame: Frame, device: wp.DeviceLike) -> float:
         covered += int((ndimage.binary_dilation(drawn, iterations=2) & inside).sum())
         marked += int(inside.sum())
     return covered / max(marked, 1)
-
-
-def half_sample_mode(series: np.ndarray) -> np.ndarray:
-    """Mode along the first axis: again and again the half of the values that lies closest together.
-
-    Args:
-        series: Values, shape [t, ...].
-
-    Returns:
-        Shape [...], the mean of the last one or two values, in the type of ``series``.
-    """
-    values = np.sort(series, axis=0)
-    while len(values) > 2:
-        half = (len(values) + 1) // 2
-        spread = values[half - 1 :] - values[: len(values) - half + 1]
-        first = spread.argmin(axis=0)
-        values = np.take_along_axis(values, first[None] + np.arange(half).reshape(-1, *[1] * first.ndim), axis=0)
-    return values.mean(axis=0).astype(series.dtype)
 
 
 def _is_shadow(picture: np.ndarray, background: np.ndarray) -> np.ndarray:

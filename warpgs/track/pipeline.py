@@ -87,7 +87,8 @@ def track(
     check_usable(priors, device)
     working = WorkingFrame.of(scene.cameras("train", wanted[0]), keep_axes=config.reconstruct.harmonics_degree > 0)
     step_s = (wanted[1] - wanted[0] if len(wanted) > 1 else 1) / scene.fps
-    engine = _Engine(config, device, make_executor(device, config.threads), working, tuple(priors), step_s)
+    executor, still = make_executor(device, config.threads), len(wanted) == 1
+    engine = _Engine(config, device, executor, working, still, tuple(priors), step_s)
     follower = None
     for seen in engine.with_masks(scene, _frames(scene, wanted[done:])):
         begin = time.perf_counter()
@@ -137,6 +138,8 @@ class _Engine:
     device: wp.Device
     executor: Executor | None
     working: WorkingFrame
+    still: bool
+    """There is one timestep: what no mask tells to move is background then, whose Gaussians may multiply."""
     priors: tuple[Prior, ...]
     """Those of the caller."""
     step_s: float
@@ -150,7 +153,7 @@ class _Engine:
         for frame in frames:
             if frame.masks is None and not learned:
                 motion, learned = MotionMasks.learn(scene, over, device=self.device), True
-                if motion is None:
+                if motion is None and not self.still:
                     _log.warning(
                         "%s: no masks, and motion does not tell what is foreground; everything is tracked as if it "
                         "moved, which is slow and less accurate",
@@ -180,6 +183,8 @@ class _Engine:
         else:
             check_point_cloud("starting cloud", given)
             cloud = self.working.cloud_in(given)
+        if frame.masks is None and cloud.foreground is None and self.still:
+            cloud = replace(cloud, foreground=np.zeros(len(cloud.points), bool))
         seed = seed_from_cloud(cloud, frame, stage.seed, device=self.device)
         objective = self.objective(stage)
         objective.load(frame)

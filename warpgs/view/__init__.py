@@ -1,6 +1,7 @@
 """Look at a run: camera paths, pictures, videos, plots."""
 
 from warpgs.view.keyframes import Keyframe, camera_through, read_keyframes, write_keyframes
+from warpgs.view.masks import masked_picture, save_mask_sheet
 from warpgs.view.moments import moment, poses_at, slowed
 from warpgs.view.overlay import distinct_colors, draw_particles, draw_paths
 from warpgs.view.page import Section, motion_panels, over_time, save_page, trust_panel
@@ -27,6 +28,7 @@ __all__ = [
     "follow",
     "foreground_center",
     "look_at",
+    "masked_picture",
     "moment",
     "motion_panels",
     "orbit",
@@ -42,6 +44,7 @@ __all__ = [
     "random_trails",
     "read_keyframes",
     "render_views",
+    "save_mask_sheet",
     "save_page",
     "save_picture",
     "save_views",
