@@ -3,6 +3,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from scenes.synthetic import SyntheticOptions, tumble
 from tests.track.recordings import QUICK, Recording
@@ -72,24 +73,17 @@ def test_background_is_found_where_a_body_stands_longer_than_not(frames):
 
 
 def test_masks_agree_in_space(frames):
-    """One camera marks a lamp that flickers and misses a body; the others know better."""
+    """One camera marks a lamp that flickers and sees only the rim of a body; the others know better."""
     frame = frames[6]
-    missed, flicker = frame.masks[0].copy(), np.zeros_like(frame.masks[0])
-    missed[:, 80:] = 0
-    flicker[:20, :20] = 255
-    doubtful = [np.zeros(mask.shape, bool) for mask in frame.masks]
-    doubtful[0][:, 80:] = True
-    masks = (np.maximum(missed, flicker), *frame.masks[1:])
-    made = agreed_masks(replace(frame, masks=masks), doubtful, "cpu")
-    assert not (made[0][:15, :15] > 127).any()
-
-    def on_right(mask):
-        return mask[:, 80:] > 127
-
-    assert on_right(frame.masks[0]).any()
-    true, got = on_right(frame.masks[0]), on_right(made[0])
-    assert (true & got).sum() > 0.8 * true.sum() and got.sum() < 2.0 * true.sum()
-    assert overlap(replace(frame, masks=made), frame) > 0.9
+    true = frame.masks[0] > 127
+    core = ndimage.binary_erosion(true, iterations=3)
+    seen, doubtful = frame.masks[0].copy(), [np.zeros(mask.shape, bool) for mask in frame.masks]
+    seen[core], seen[:20, :20], doubtful[0][core] = 0, 255, True
+    assert core.sum() > 0.2 * true.sum() and not true[:30, :30].any()
+    made = agreed_masks(replace(frame, masks=(seen, *frame.masks[1:])), doubtful, "cpu")
+    assert not made[0][:20, :20].any()
+    assert (made[0] > 127)[core].mean() > 0.9
+    assert overlap(replace(frame, masks=made), frame) > 0.97
 
 
 def test_masks_that_agree_on_nothing_stay(frames):
@@ -145,3 +139,10 @@ def test_track_takes_what_moves_for_the_foreground(frames):
     config = replace(QUICK, reconstruct=replace(QUICK.reconstruct, steps=2, densify=DensifyConfig(every=0)))
     [state] = track(without_masks(frames), config, timesteps=range(1))
     assert 0.02 < (state.gaussians.foreground >= 0.5).mean() < 0.5
+
+
+def test_one_instant_without_masks_is_a_still_scene(frames, caplog):
+    config = replace(QUICK, reconstruct=replace(QUICK.reconstruct, steps=2, densify=DensifyConfig(every=0)))
+    four = replace(frames[0], cameras=frames[0].cameras[:4], images=frames[0].images[:4], masks=None)
+    [state] = track(Recording((four,), None), config)
+    assert not (state.gaussians.foreground >= 0.5).any() and not caplog.records

@@ -13,23 +13,24 @@ from warpgs.reconstruct.hull import HullClaims, HullVotes, visual_hull
 from warpgs.reconstruct.views import Rig, Views, fitted_size
 from warpgs.types import Frame
 
-VOTES = HullVotes(dissent=0.1, min_view_share=0.5, extent=16.0)
-"""Half of the cameras must see a voxel: the cones of two or three reach far out."""
+DISSENT, VIEW_SHARE, LEAST_VIEWS, EXTENT = 0.1, 0.5, 4, 16.0
+"""See HullVotes; at least so many views must see a voxel (of four cameras three, of fewer all): the cones of two reach
+far out."""
 CLAIM_SHARE = 0.7
 """Of the cameras that may see foreground in a voxel, this share must say so."""
 PIXELS = 320
 """Masks are compared at this many pixels along the longer side ..."""
-VOXEL_PX = 2.0
+VOXEL_PX = 3.0
 """... in voxels of this size [px] ..."""
-LEAST_CELLS = 30
+LEAST_CELLS = 10
 """... that come in lumps of so many."""
 POINTS = 100_000
 """Voxels grow until the surface of what is agreed on has no more."""
 COVERED = 0.3
 """A region of a mask stays if so much of it is agreed on."""
 GAP = 12.0 / 320.0
-"""Only gaps of a mask are filled, up to twice this wide, share of the longer side: a hull of few cameras has limbs that
-nobody has."""
+"""Only holes and gaps of a mask are filled, gaps up to twice this wide, share of the longer side: a hull of few cameras
+has limbs that nobody has."""
 HOLE_SHARE = 1e-3
 """Holes that are smaller than this share of the picture are filled."""
 
@@ -53,13 +54,15 @@ def agreed_masks(frame: Frame, doubtful: Sequence[np.ndarray], device: wp.Device
     doubts = np.stack([_nearest(doubt, masks.shape[1:]) for doubt in doubtful])
     claims = HullClaims(masks.astype(np.float32), least_views=2, share=CLAIM_SHARE, least_cells=LEAST_CELLS)
     possible = (masks | doubts).astype(np.float32)
-    points, _ = visual_hull(views, possible, VOTES, VOXEL_PX, POINTS, device, claims=claims)
+    least = min(LEAST_VIEWS, max(len(views) - 1, 3), len(views))
+    votes = HullVotes(DISSENT, max(VIEW_SHARE, least / len(views)), EXTENT)
+    points, _ = visual_hull(views, possible, votes, VOXEL_PX, POINTS, device, claims=claims)
     if len(points) == 0:
         return frame.masks or ()
     cleaned = []
     for index, whole in enumerate(frame.masks or ()):
         outline = _silhouette(views, index, points)
-        gaps = _closed(masks[index], round(GAP * max(views.width, views.height)))
+        gaps = ndimage.binary_fill_holes(_closed(masks[index], round(GAP * max(views.width, views.height))))
         kept = _confirmed(masks[index] | (outline & doubts[index] & gaps), outline)
         # at full size the edge is the mask's own; what was added or dropped is coarse
         own = whole > 127
@@ -76,7 +79,7 @@ def _silhouette(views: Views, index: int, points: np.ndarray) -> np.ndarray:
     column, row, _ = views.project(index, points)
     drawn = np.zeros((views.height, views.width), bool)
     drawn[row[row >= 0], column[row >= 0]] = True
-    return _closed(drawn, 2)
+    return _closed(drawn, 3)
 
 
 def _closed(mask: np.ndarray, radius: int) -> np.ndarray:
