@@ -44,11 +44,20 @@ def open_run(path: Path, moved_to: str | None, masks: Path | None = None) -> tup
 
     run = Run.open(path)
     try:
-        return run, open_scene(moved_to or run.scene_name, masks=masks)
+        scene = open_scene(moved_to or run.scene_name, masks=masks)
+        return run, _with_future(scene, run) if "simulated_from" in run.config else scene
     except FileNotFoundError as error:
         if moved_to is not None:
             raise
         raise FileNotFoundError(f"{error}; if the scene moved, say where it is with --scene") from error
+
+
+def _with_future(scene: Scene, run: Run) -> Scene:
+    """A recording and the instants that a simulated run has after its end, seen by the cameras of its last."""
+    from warpgs.simulate import Forecast
+
+    count = max(scene.timestep_count, run.timesteps[-1] + 1)
+    return Forecast(scene, scene.name, run.fps, run.source_from_world, count)
 
 
 def is_file_of_gaussians(path: Path) -> bool:
@@ -69,9 +78,12 @@ def open_tracks(path: Path) -> Tracks:
 def open_tracks_and_scene(path: Path, scene_name: str | None) -> tuple[Tracks, Scene | None]:
     """The same, with the scene: of a run, or the one that the user names for a file."""
     from scenes import open_scene
+    from warpgs.run import Run
 
     if is_file_of_gaussians(path):
         return open_tracks(path), None if scene_name is None else open_scene(scene_name)
+    if scene_name is None and is_file_of_gaussians(Path(Run.open(path).scene_name)):  # simulated from one
+        return open_tracks(path), None
     run, scene = open_run(path, scene_name)
     return run.tracks(), scene
 

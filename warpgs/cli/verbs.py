@@ -11,6 +11,7 @@ from warpgs.cli.plot import PLOT
 from warpgs.cli.query import QUERY
 from warpgs.cli.render import RENDER
 from warpgs.cli.scenes import SCENES
+from warpgs.cli.simulate import SIMULATE
 from warpgs.cli.track import TRACK
 
 VERBS = {
@@ -24,6 +25,7 @@ VERBS = {
     "render": RENDER,
     "plot": PLOT,
     "export": EXPORT,
+    "simulate": SIMULATE,
     "check": CHECK,
     "bench": BENCH,
 }

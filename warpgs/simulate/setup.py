@@ -1,0 +1,298 @@
+"""From tracks to a model: rigid parts become bodies, what bends becomes free particles on springs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import warp as wp
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from warpgs.bodies import DEFORMABLE, Parts
+from warpgs.checks import refuse
+from warpgs.neighbors import nearest_neighbors
+from warpgs.priors import find_ground
+from warpgs.simulate.colliders import Collider, mesh, plane, sphere
+from warpgs.simulate.launch import spin, velocities
+from warpgs.simulate.material import GRAVITY, Material
+from warpgs.simulate.model import Model, Path
+from warpgs.simulate.solid import Solid
+from warpgs.simulate.springs import Springs
+from warpgs.types import Tracks
+
+NEIGHBORS = 20
+"""Particles that each one of what bends is tied to."""
+STRETCH = 0.3
+"""Pairs whose distance has changed by more than this share along the tracks are not tied: they only met."""
+OVERLAP = 0.03
+"""Parts that lie deeper in each other than this share of the smaller one's size, as links do, do not touch."""
+STRAY = 5.0
+"""A particle this many typical distances from its neighbors says nothing about the shape of its part."""
+REST = "deformable"
+"""What ``hold`` calls the particles in no part."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """A model and where it starts; particle i of the model is particle ``rows[i]`` of the tracks."""
+
+    model: Model
+    """What is simulated."""
+    rows: np.ndarray
+    """Which particles of the tracks, shape [n]."""
+    turns_wxyz: np.ndarray
+    """Of each particle in the frame of its body, shape [n, 4]."""
+    names: tuple[str, ...]
+    """Of each body, its part's; REST for particles in none; m of them."""
+    centers: np.ndarray
+    """Start [m], shape [m, 3]."""
+    velocities: np.ndarray
+    """Start [m/s], shape [m, 3]."""
+    spins: np.ndarray
+    """Start [rad/s], shape [m, 3]."""
+    rest: np.ndarray
+    """Neighbors of each particle that the shape around it is judged by, indices into ``rows``, shape [n, k]; no
+    columns where nothing bends."""
+
+
+def set_up(tracks: Tracks, parts: Parts, index: int, material: Material, hold: Collection[str] = ()) -> Setup:
+    """What to simulate from the ``index``-th instant of some tracks on.
+
+    Bodies start in the world's axes, so that a rotation of a body is the one since the start.
+
+    Args:
+        tracks: Where things were.
+        parts: Their rigid parts. What is in none is simulated where it is foreground, unless it stands still while
+            something moves.
+        index: Of the stored instant to start from.
+        material: What things are made of.
+        hold: Names of parts, REST among them, that move as tracked and rest after the last instant.
+
+    Raises:
+        ValueError: names that are no parts, nothing to simulate.
+    """
+    known = (*parts.names, REST)
+    for what, names in (("hold", hold), ("material: parts", material.parts), ("material: pins", material.pins)):
+        for name in names:
+            if name not in known:
+                refuse(what, "names of parts: " + ", ".join(known), repr(name), "list them with warpgs parts")
+    gravity = np.array(material.gravity if material.gravity is not None else (0.0, 0.0, -GRAVITY))
+    exists = np.arange(len(tracks.foreground)) < tracks.count_at(index)
+    builder = _Builder(tracks, parts, index, material, gravity)
+    loose = exists & (parts.part_index == DEFORMABLE)
+    if not loose.any() and len(parts) == 0:  # a single instant, or nothing has moved yet
+        foreground = tracks.foreground >= 0.5
+        loose = exists & (foreground if foreground.any() else True)  # files of others do not know any
+    for part in range(len(parts)):
+        members = np.flatnonzero(exists & (parts.part_index == part))
+        if not builder.add_part(part, members, held=parts.names[part] in hold):
+            loose[members] = True
+    builder.add_particles(np.flatnonzero(loose), held=REST in hold)
+    return builder.finish(tuple(map(float, gravity)))
+
+
+class _Builder:
+    """Collects bodies one after the other."""
+
+    def __init__(self, tracks: Tracks, parts: Parts, index: int, material: Material, gravity: np.ndarray) -> None:
+        self.tracks, self.parts, self.index, self.material = tracks, parts, index, material
+        self.gravity, self.dt = gravity, 1.0 / tracks.fps
+        self.means = tracks.means[index].astype(np.float64)
+        self.masses: list[float] = []
+        self.names: list[str] = []
+        self.vectors: dict[str, list[np.ndarray]] = {name: [] for name in ("center", "velocity", "spin", "lever")}
+        self.inertias: list[np.ndarray] = []
+        self.rows: list[np.ndarray] = []
+        self.bodies: list[np.ndarray] = []
+        self.offsets: list[np.ndarray] = []
+        self.feelers: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.colliders: list[Collider] = []
+        self.solids: dict[int, Solid] = {}
+        self.paths: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add_part(self, part: int, members: np.ndarray, *, held: bool) -> bool:
+        """A rigid part as a body; False where its particles span no solid."""
+        shape = members[self.tracks.opacity_logits[members] >= 0.0]
+        shape = _without_strays(self.means[shape if len(shape) >= 4 else members])
+        if len(shape) < 4:
+            return False
+        name = self.parts.names[part]
+        made_of = self.material.of(name)
+        solid = Solid.of(shape, made_of.density)
+        poses = self.parts.world_from_part[: self.index + 1, part]
+        since = poses @ np.linalg.inv(poses[-1])  # world then from world now
+        reference, mass, inertia = solid.center, solid.mass, solid.inertia
+        lever, now = np.zeros(3), len(self.masses)
+        pinned = name in self.material.pins
+        if pinned:
+            reference = np.array(self.material.pins[name], np.float64)
+            away = solid.center - reference
+            lever, inertia = mass * away, inertia + mass * (away @ away * np.eye(3) - np.outer(away, away))
+            mass = np.inf
+        path = (since[:, :3, :3] @ reference + since[:, :3, 3])[max(0, self.parts.birth[part]) :]
+        velocity, window = velocities(path[:, None], self.dt, self.gravity)
+        turning = spin(poses[:, :3, :3], self.dt, int(window[0]))
+        if held:
+            mass, inertia = np.inf, np.zeros((3, 3))
+            later = self.parts.world_from_part[self.index :, part] @ np.linalg.inv(poses[-1])
+            turns = np.roll(Rotation.from_matrix(later[:, :3, :3]).as_quat(), 1, axis=1)
+            self.paths.append(([now], (later[:, :3, :3] @ reference + later[:, :3, 3])[:, None], turns[:, None]))
+        self._add(name, mass, inertia, reference, np.zeros(3) if pinned else velocity[0], turning, lever)
+        self.rows.append(members)
+        self.bodies.append(np.full(len(members), now))
+        self.offsets.append(self.means[members] - reference)
+        count = len(solid.feelers)
+        self.feelers.append((np.full(count, now), solid.feelers - reference, np.full(count, solid.radius)))
+        self.solids[now] = solid
+        if solid.radius > 0.0:
+            self.colliders.append(sphere(solid.center - reference, solid.radius, body=now))
+        else:
+            middle = solid.vertices.mean(axis=0)
+            self.colliders.append(mesh(solid.vertices - middle, solid.triangles, middle - reference, body=now))
+        return True
+
+    def add_particles(self, members: np.ndarray, *, held: bool) -> None:
+        """Free particles, each a body of its own that is a feeler too."""
+        count, first = len(members), len(self.masses)
+        if count == 0:
+            return
+        self.volume = _spacing(self.means[members]) ** 3
+        path = self.tracks.means[max(0, self.index + 1 - 8) : self.index + 1, members].astype(np.float64)
+        speed, _ = velocities(path, self.dt, self.gravity)
+        mass = np.inf if held else self.material.density * self.volume
+        for i, member in enumerate(members):
+            self._add(REST, mass, np.zeros((3, 3)), self.means[member], speed[i], np.zeros(3), np.zeros(3))
+        now = np.arange(first, first + count)
+        if held:
+            later = self.tracks.means[self.index :, members].astype(np.float64)
+            self.paths.append((now, later, np.tile([1.0, 0.0, 0.0, 0.0], (*later.shape[:2], 1))))
+        self.rows.append(members)
+        self.bodies.append(now)
+        self.offsets.append(np.zeros((count, 3)))
+        self.feelers.append((now, np.zeros((count, 3)), np.zeros(count)))
+
+    def _add(self, name: str, mass: float, inertia: np.ndarray, center, velocity, turning, lever) -> None:
+        self.names.append(name)
+        self.masses.append(mass)
+        self.inertias.append(inertia)
+        for key, value in zip(self.vectors, (center, velocity, turning, lever), strict=True):
+            self.vectors[key].append(value)
+
+    def finish(self, gravity: tuple[float, float, float]) -> Setup:
+        """The model of all that was added."""
+        if not self.masses:
+            refuse("tracks", "foreground", "none", "nothing here can be simulated")
+        rows, bodies = np.concatenate(self.rows), np.concatenate(self.bodies)
+        vectors = {key: np.array(values) for key, values in self.vectors.items()}
+        springs, rest, tied = self._tie(rows, bodies)
+        own = [self.material.of(name) for name in self.names]
+        model = Model(
+            masses=np.array(self.masses),
+            inertias=np.array(self.inertias),
+            bodies=bodies,
+            offsets=np.concatenate(self.offsets),
+            levers=vectors["lever"],
+            feeler_bodies=np.concatenate([feeler[0] for feeler in self.feelers]),
+            feeler_offsets=np.concatenate([feeler[1] for feeler in self.feelers]),
+            feeler_radii=np.concatenate([feeler[2] for feeler in self.feelers]),
+            colliders=(*self._surroundings(), *self.colliders),
+            apart=np.concatenate([tied, self._overlapping()]),
+            springs=springs,
+            path=self._path(),
+            friction=np.array([material.friction for material in own]),
+            restitution=np.array([material.restitution for material in own]),
+            gravity=gravity,
+            stiffness=self.material.stiffness,
+            damping_s=self.material.damping_s,
+            drag=self.material.drag,
+        )
+        return Setup(
+            model=model,
+            rows=rows,
+            turns_wxyz=self.tracks.rotations_wxyz[self.index][rows].astype(np.float64),
+            names=tuple(self.names),
+            centers=vectors["center"],
+            velocities=vectors["velocity"],
+            spins=vectors["spin"],
+            rest=rest,
+        )
+
+    def _surroundings(self) -> list[Collider]:
+        """The ground and what the material adds."""
+        found = None
+        if self.material.ground:
+            solid = self.tracks.opacity_logits >= 0.0
+            found = find_ground(self.means[solid] if solid.any() else self.means)
+        ground = [] if found is None else [plane(np.array(found.normal), found.offset)]
+        return [*ground, *self.material.colliders]
+
+    def _path(self) -> Path | None:
+        """Of all bodies that are held."""
+        if not self.paths:
+            return None
+        bodies, centers, turns = (
+            np.concatenate(column, axis=axis)
+            for column, axis in zip(zip(*self.paths, strict=True), (0, 1, 1), strict=True)
+        )
+        return Path(bodies.astype(np.int32), centers, turns, self.tracks.fps)
+
+    def _tie(self, rows: np.ndarray, bodies: np.ndarray) -> tuple[Springs, np.ndarray, np.ndarray]:
+        """Springs of what bends to all around it, at the mean of their lengths along the tracks; the neighbors of all;
+        and which bodies they tie, shape [q, 2]."""
+        loose = np.array(self.names)[bodies] == REST
+        count = min(NEIGHBORS, len(rows) - 1)
+        if not loose.any() or count < 1:
+            return Springs.none(), np.zeros((len(rows), 0), np.int32), np.zeros((0, 2), int)
+        points = wp.array(self.means[rows], dtype=wp.vec3, device="cpu")
+        neighbors = nearest_neighbors(points, count)[0].numpy()
+        pairs = np.stack([np.repeat(np.arange(len(rows)), count), neighbors.ravel()], axis=1)
+        pairs = np.unique(np.sort(pairs[loose[pairs].any(axis=1)], axis=1), axis=0)
+        ends = self.tracks.means[: self.index + 1, rows]
+        lengths = np.stack(
+            [np.linalg.norm(at[pairs[:, 0]] - at[pairs[:, 1]], axis=1) for at in ends.astype(np.float64)]
+        )
+        rest = lengths.mean(axis=0)
+        steady = (np.ptp(lengths, axis=0) <= STRETCH * rest) & (rest > 0.0)
+        springs = Springs.of(pairs[steady], rest[steady], np.full(len(rows), self.volume))
+        tied = np.unique(bodies[springs.pairs], axis=0)
+        solid = np.isin(tied, list(self.solids))
+        tied = tied[solid.any(axis=1)]
+        return springs, neighbors, np.concatenate([tied, tied[:, ::-1]])
+
+    def _overlapping(self) -> np.ndarray:
+        """Rigid parts that lie in each other at the start: pairs of bodies, either way round, shape [q, 2]."""
+        found = []
+        for a, solid in self.solids.items():
+            for b, other in self.solids.items():
+                if a != b and _depth(solid, other) > OVERLAP * min(
+                    np.ptp(s.vertices, axis=0).max() for s in (solid, other)
+                ):
+                    found += [(a, b), (b, a)]
+        return np.array(found, int).reshape(-1, 2)
+
+
+def _depth(solid: Solid, other: Solid) -> float:
+    """How deep feelers of one solid lie in the hull of another [m]."""
+    points = solid.feelers if solid.radius == 0.0 else solid.vertices
+    a, b, c = np.moveaxis(other.vertices[other.triangles], 1, 0)
+    normals = np.cross(b - a, c - a)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-300)
+    heights = points @ normals.T - np.einsum("fi,fi->f", normals, a)
+    return float(-heights.max(axis=1).min())
+
+
+def _without_strays(points: np.ndarray) -> np.ndarray:
+    """Points that have others near them."""
+    if len(points) < 10:
+        return points
+    distance = cKDTree(points).query(points, 5)[0][:, -1]
+    return points[distance <= STRAY * np.median(distance)]
+
+
+def _spacing(points: np.ndarray) -> float:
+    """Median distance of the nearest other point [m]."""
+    if len(points) < 2:
+        return 0.01
+    return max(float(np.median(cKDTree(points).query(points, 2)[0][:, 1])), 1e-6)
