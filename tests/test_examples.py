@@ -15,6 +15,7 @@ ARGUMENTS = {
     "05_first_person.py": ["--output", "first_person.png"],
     "06_trajectories.py": ["--output", "trajectories.png"],
     "07_plots.py": ["--output", "plots.png"],
+    "13_your_own_prior.py": ["--timesteps", "2"],
 }
 
 

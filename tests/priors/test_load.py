@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import pytest
 
 from warpgs.priors import PRIORS, IsometryPrior
+from warpgs.priors.contract import ON_THE_FLOOR, check
 from warpgs.priors.load import load_prior, prior_identity
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "13_your_own_prior.py"
 FILE = """
 from dataclasses import dataclass
 from warpgs.priors import Prior
@@ -32,6 +36,12 @@ def test_load_prior_by_name_and_from_a_file(file):
     assert load_prior("isometry,weight=3", PRIORS) == IsometryPrior(3)
     mine = load_prior(f"{file}:Mine,weight=2.5,place_m=(1, 2.5)", PRIORS)
     assert (type(mine).__name__, mine.weight, mine.place_m) == ("Mine", 2.5, (1, 2.5))
+
+
+def test_prior_of_an_example_is_loaded_from_its_file_and_keeps_the_contract(device):
+    loaded = load_prior(f"{EXAMPLE}:HeightPrior,weight=0.1", PRIORS)
+    assert loaded.weight == 0.1
+    check(type(loaded), motion=ON_THE_FLOOR, device=device)
 
 
 @pytest.mark.parametrize(

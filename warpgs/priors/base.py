@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,12 @@ class Prior(ABC):
             rest: Built from the same n particles.
             loss: Value of the whole objective, wp.float64, shape [1]; added to.
         """
+
+
+def parameters(prior: Prior) -> dict[str, Parameter]:
+    """The fields of a prior that are learned."""
+    values = {field.name: getattr(prior, field.name) for field in fields(prior)}  # type: ignore[arg-type]
+    return {name: value for name, value in values.items() if isinstance(value, Parameter)}
 
 
 def accumulate_energy(

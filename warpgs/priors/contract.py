@@ -14,8 +14,8 @@ import warp as wp
 from scipy.spatial.transform import Rotation
 
 from warpgs.checks import sentence
-from warpgs.priors.base import Prior
-from warpgs.priors.trial import Result, World, parameters
+from warpgs.priors.base import Prior, parameters
+from warpgs.priors.trial import Result, World
 from warpgs.similarity import Similarity
 
 ANYWHERE = ((1.0, -2.0, 0.7), (0.4, -3.0, 1.3))

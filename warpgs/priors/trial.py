@@ -1,7 +1,7 @@
 """A small world in which priors are tried: random particles in NumPy, and what a prior says about them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from warpgs.checks import refuse
-from warpgs.priors.base import Motion, Parameter, Prior, State
+from warpgs.priors.base import Motion, Prior, State, parameters
 from warpgs.priors.rest import Rest
 from warpgs.similarity import Similarity
 
@@ -140,12 +140,6 @@ class Result:
             if not error <= tolerance * max(size, 1e-9):
                 return f"{name} differs by {error:.3g} where its largest number is {size:.3g}"
         return ""
-
-
-def parameters(prior: Prior) -> dict[str, Parameter]:
-    """The fields of a prior that are learned."""
-    values = {field.name: getattr(prior, field.name) for field in fields(prior)}  # type: ignore[arg-type]
-    return {name: value for name, value in values.items() if isinstance(value, Parameter)}
 
 
 def check_usable(priors: Sequence[Prior], device: wp.DeviceLike) -> None:
