@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,13 @@ def _class_in_file(file: str, name: str) -> type[Prior]:
     path = Path(file)
     if not path.is_file():
         raise FileNotFoundError(sentence(f"prior {file}:{name}", "a Python file", "none there"))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # a name of its own among modules, where dataclasses look up the module that they were written in
+    unique = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(unique, path)
     if spec is None or spec.loader is None:
         refuse(f"prior {file}:{name}", "a file ending in .py", file)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = module
     spec.loader.exec_module(module)
     made = getattr(module, name, None)
     if made is None:
