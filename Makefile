@@ -1,6 +1,7 @@
 # make demo   track a built-in scene, measure it, draw it, export it; results in demo/
 # make test   the whole test suite
 # make lint   style, formatting, import contracts, types
+# make check-viewer   the viewer in a real Chromium: one that is installed, or playwright's own, which it fetches
 # make check-interop   what Newton and NVIDIA's asset validator make of our files; needs 1.3 GB of disk for an
 #             environment of its own, .venv-interop
 #
@@ -13,7 +14,7 @@ INTEROP := .venv-interop
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: demo test lint check-interop
+.PHONY: demo test lint check-viewer check-interop
 
 demo: $(INSTALLED)
 	$(RUN) examples/00_demo.py $(ARGS)
@@ -26,6 +27,11 @@ lint: $(INSTALLED)
 	$(RUN) -m ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(RUN) -m pyright
+
+check-viewer: $(INSTALLED)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[browser]"
+	command -v chromium chromium-browser google-chrome || $(RUN) -m playwright install chromium || true
+	$(RUN) -m pytest tests/view/test_browser.py -rs $(ARGS)
 
 check-interop: $(INTEROP)/.installed
 	$(INTEROP)/bin/python -m pytest tests/interop -rs $(ARGS)

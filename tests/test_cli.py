@@ -22,7 +22,7 @@ from warpgs.cli.command import parse
 from warpgs.run import Run
 from warpgs.track import PRESETS, TrackConfig, track
 
-VERBS = ("scenes", "inspect", "masks", "track", "evaluate", "query", "render", "plot", "export", "simulate")
+VERBS = ("scenes", "inspect", "masks", "track", "evaluate", "query", "view", "render", "plot", "export", "simulate")
 TIMESTEPS = range(0, 3)
 QUICK = shlex.split(
     "track tumble --run run --threads 1 --reconstruct.steps 10 --reconstruct.densify.every 0"
@@ -119,6 +119,7 @@ def test_help_of_each_verb_gives_an_example(verb, capsys):
         ["query", "r"],
         ["query", "r", "--point", "1", "2"],
         ["query", "r", "--pixel", "6", "first", "1", "2"],
+        ["view", "r", "--port", "first"],
         ["render", "r"],
         ["render", "r", "--output", "o", "--cameras", "moon"],
         ["render", "r", "--output", "o", "--cameras", "attach:"],

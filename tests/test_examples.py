@@ -16,6 +16,7 @@ ARGUMENTS = {
     "06_trajectories.py": ["--output", "trajectories.png"],
     "07_plots.py": ["--output", "plots.png"],
     "13_your_own_prior.py": ["--timesteps", "2"],
+    "08_viewer.py": ["--output", "viewer.png", "--port", "8170"],
 }
 
 

@@ -68,7 +68,7 @@ def test_depth_divides_by_alpha_draws_near_red_and_far_blue_and_nothing_black():
 def test_depth_range_spans_what_the_cameras_see_only():
     camera = make_camera([0, -2, 0])
     means = np.array([[[0, 0, 0], [0, 1, 0], [0, -3, 0], [50, 0, 0]]], float)  # two seen, one behind, one beside
-    found = depth_range([camera], make_tracks(means))
+    found = depth_range([camera], means[0])
     assert (found.near, found.far) == pytest.approx((2.01, 2.99))
 
 

@@ -13,6 +13,7 @@ from warpgs.cli.render import RENDER
 from warpgs.cli.scenes import SCENES
 from warpgs.cli.simulate import SIMULATE
 from warpgs.cli.track import TRACK
+from warpgs.cli.view import VIEW
 
 VERBS = {
     "scenes": SCENES,
@@ -22,6 +23,7 @@ VERBS = {
     "evaluate": EVALUATE,
     "query": QUERY,
     "parts": PARTS,
+    "view": VIEW,
     "render": RENDER,
     "plot": PLOT,
     "export": EXPORT,

@@ -40,12 +40,13 @@ class DepthRange:
     """Drawn blue [m]."""
 
 
-def depth_range(cameras: Sequence[Camera], tracks: Tracks) -> DepthRange:
-    """From the 1st to the 99th percentile of the depths at which the cameras see particles at the first instant."""
+def depth_range(cameras: Sequence[Camera], means: np.ndarray) -> DepthRange:
+    """From the 1st to the 99th percentile of the depths at which cameras see particles, whose centers [m], world frame,
+    are ``means``, shape [n, 3]."""
     depths = []
     for camera in cameras:
         pose = camera.camera_from_world
-        in_camera = tracks.at(0).means.astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
+        in_camera = means.astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
         pixels = in_camera @ camera.intrinsics.T
         z = in_camera[:, 2]
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -103,7 +104,7 @@ def render_views(
     times = range(len(tracks)) if times is None else times
     if len(views) != len(times):
         refuse("views", f"the cameras of {len(times)} instants", len(views))
-    depths = depth_range(views[0], tracks)
+    depths = depth_range(views[0], tracks.at(0).means)
     for time, cameras in zip(times, views, strict=True):
         gaussians = moment(tracks, time)
         if isinstance(channel, Trails):
