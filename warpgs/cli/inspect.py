@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,49 +12,78 @@ from tyro.conf import Positional
 from warpgs.cli.shared import Flag, Verb, print_table
 
 if TYPE_CHECKING:
-    from warpgs.types import Scene
+    import numpy as np
+
+    from warpgs.types import Frame, Scene
+
+
+MOST_ERROR_PX = 3.0
+"""Matches farther from their epipolar lines make no points."""
 
 
 @dataclass(frozen=True)
 class Inspect:
     """Look at a scene before tracking it: cameras, timesteps, image sizes, masks, point cloud, and what is missing.
 
-    Every calibration and picture is checked, and the camera poses are drawn from above and from the side, so that
-    a wrong pose convention shows at once.
+    Every calibration and picture is checked, features that several cameras see are held against the calibration, and
+    each finding comes with a verdict and a remedy. The camera poses are drawn from above and from the side, so that a
+    wrong pose convention shows at once; --page shows cameras, masks and cloud over the pictures.
 
-    Example: warpgs inspect captures/juggle --plot cameras.png
+    Example: warpgs inspect captures/juggle --page juggle.html
     """
 
     scene: Positional[str]
     """A folder or the name of a built-in scene."""
     plot: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
     """Where to draw the camera poses, a .png; <scene>_cameras.png in the current folder when not given."""
+    page: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
+    """Where to write a page of all findings and pictures that needs no other file, a .html; and a .png beside it."""
+    timestep: int = 0
+    """The instant whose pictures are looked at."""
+    masks: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Masks of your own: <camera>/<timestep>.png, as `warpgs masks` writes them."""
     overwrite: Flag = False
-    """Replace an existing plot."""
+    """Replace an existing plot and page."""
     debug: Flag = False
     """Show where an error came from."""
 
 
 def inspect_scene(arguments: Inspect) -> None:
     from scenes import open_scene
-    from warpgs.checks import check_absent, check_suffix
-    from warpgs.view import plot_cameras
+    from warpgs.checks import check_absent, check_suffix, check_timesteps
+    from warpgs.diagnose import examine, match_features, sections, triangulated
+    from warpgs.view import plot_cameras, save_page
 
     plot = arguments.plot or Path(f"{Path(arguments.scene).resolve().name}_cameras.png")
-    check_suffix(plot, (".png",))
-    if arguments.plot is not None:
-        check_absent(plot, arguments.overwrite)
-    scene = open_scene(arguments.scene)
+    for path, suffix in ((plot, ".png"), (arguments.page, ".html")):
+        if path is not None:
+            check_suffix(path, (suffix,))
+    for path in (arguments.plot, arguments.page, arguments.page and arguments.page.with_suffix(".png")):
+        if path is not None:
+            check_absent(path, arguments.overwrite)
+    scene = open_scene(arguments.scene, masks=arguments.masks)
+    check_timesteps(scene.name, range(arguments.timestep, arguments.timestep + 1), scene.timestep_count)
     scene.validate(range(scene.timestep_count))
+    frame = _all_views(scene, arguments.timestep)
     rows, missing = _describe(scene)
+    pairs = match_features(frame)
+    cloud = scene.point_cloud() or triangulated(frame, pairs, MOST_ERROR_PX)
+    points = None if cloud is None else cloud.points
+    found = examine(frame, pairs, points, frame_errors=_frame_errors(scene))
+    rows |= {finding.subject + " is": finding.line() for finding in found}
     print_table(scene.name, rows)
     if plot.exists() and not arguments.overwrite:
         print(f"plot: kept the existing {plot}; pass --overwrite to replace it")
     else:
         train, test = scene.cameras("train"), scene.cameras("test")
         plot.parent.mkdir(parents=True, exist_ok=True)
-        plot_cameras(plot, train, test, scene.point_cloud(), scene.name)
+        plot_cameras(plot, train, test, cloud, scene.name)
         print(f"plot: {plot}")
+    if arguments.page is not None:
+        page, _ = save_page(
+            arguments.page, scene.name, rows, sections(frame, pairs, points), overwrite=arguments.overwrite
+        )
+        print(f"page: {page}")
     print("missing: " + ("; ".join(missing) if missing else "nothing"))
 
 
@@ -89,6 +118,23 @@ def _describe(scene: Scene) -> tuple[dict[str, str], list[str]]:
     else:
         rows["ground truth"] = f"{truth.points.shape[1]} tracks on {len(truth.body_names)} bodies"
     return rows, missing
+
+
+def _all_views(scene: Scene, timestep: int) -> Frame:
+    """Training and held-out pictures of one instant; masks where all have them."""
+    train = scene.frame(timestep)
+    if not scene.cameras("test", timestep):
+        return train
+    test = scene.frame(timestep, "test")
+    masks = None if train.masks is None or test.masks is None else (*train.masks, *test.masks)
+    return replace(train, cameras=(*train.cameras, *test.cameras), images=(*train.images, *test.images), masks=masks)
+
+
+def _frame_errors(scene: Scene) -> np.ndarray | None:
+    """How far from its instant each picture was taken [frames], where a recording tells."""
+    from scenes import VideosScene
+
+    return scene.time_errors_s * scene.fps if isinstance(scene, VideosScene) else None
 
 
 INSPECT = Verb(Inspect, inspect_scene)

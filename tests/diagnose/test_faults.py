@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from scenes.synthetic import SyntheticOptions
+from warpgs.cli import main
+from warpgs.diagnose import examine, match_features
+from warpgs.diagnose.faults import views_of
+
+ROOM = np.random.default_rng(0).uniform([-1, -1, 0], [1, 1, 1], (400, 3))
+ROOM[:200, 2] = 0.0
+
+
+def found(subject, *arguments, **options):
+    return {finding.subject: finding for finding in examine(*arguments, **options)}[subject]
+
+
+@pytest.fixture(scope="module")
+def pairs(frame):
+    return match_features(frame)
+
+
+def test_a_sound_recording_is_good_in_all_it_tells(frame, pairs):
+    verdicts = {f.subject: f.verdict for f in examine(frame, pairs, ROOM, frame_errors=np.zeros((3, 24)))}
+    assert verdicts == dict.fromkeys(("calibration", "exposure", "masks", "overlap", "ground", "clock"), "good")
+
+
+def test_a_camera_that_was_bumped_is_named(frame, pairs):
+    [number] = np.bincount([i for pair in pairs for i in (pair.first, pair.second)]).argsort()[-1:]
+    pose = frame.cameras[number].world_from_camera.copy()
+    pose[:3, :3] = pose[:3, :3] @ Rotation.from_rotvec([0.02, 0.02, 0.0]).as_matrix()
+    cameras = list(frame.cameras)
+    cameras[number] = replace(cameras[number], world_from_camera=pose)
+    bumped = replace(frame, cameras=tuple(cameras))
+    finding = found("calibration", bumped, match_features(bumped), None)
+    assert finding.verdict == "bad" and f"worst camera {cameras[number].name}:" in finding.value
+    assert "alone is off" in finding.remedy
+
+
+def test_a_calibration_that_is_off_everywhere_is_told(frame):
+    cameras = []
+    for i, camera in enumerate(frame.cameras):
+        turn = Rotation.from_rotvec(0.03 * np.random.default_rng(i).normal(size=3)).as_matrix()
+        pose = camera.world_from_camera.copy()
+        pose[:3, :3] = pose[:3, :3] @ turn
+        cameras.append(replace(camera, world_from_camera=pose))
+    off = replace(frame, cameras=tuple(cameras))
+    finding = found("calibration", off, match_features(off), None)
+    assert finding.verdict == "bad" and finding.remedy.startswith("calibrate again")
+
+
+def test_without_matches_the_calibration_is_not_judged(frame):
+    assert found("calibration", frame, [], None).verdict == "unknown"
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(0.9, "good"), (0.5, "fair"), (0.2, "bad")])
+def test_a_darker_camera_is_named_with_its_stops(frame, factor, verdict):
+    images = [np.full_like(image, 200) for image in frame.images]
+    images[3] = (factor * images[3]).astype(np.uint8)
+    finding = found("exposure", replace(frame, images=tuple(images)), [], None)
+    assert finding.verdict == verdict and finding.value.endswith(f"camera {frame.cameras[3].name}")
+    assert float(finding.value.split()[0]) == pytest.approx(-np.log2(factor), abs=0.02)
+
+
+def test_masks_that_lack_are_empty_or_inverted_are_told(frame):
+    inverted = replace(frame, masks=tuple(255 - mask for mask in frame.masks))
+    assert "inverted" in found("masks", inverted, [], None).remedy
+    empty = replace(frame, masks=(np.zeros_like(frame.masks[0]), *frame.masks[1:]))
+    assert f"camera {frame.cameras[0].name} shows no foreground" in found("masks", empty, [], None).remedy
+    assert found("masks", replace(frame, masks=None), [], None).verdict == "unknown"
+
+
+def test_a_camera_that_looks_away_is_named(frame):
+    pose = frame.cameras[2].world_from_camera @ np.diag([-1.0, 1.0, -1.0, 1.0])
+    cameras = (*frame.cameras[:2], replace(frame.cameras[2], world_from_camera=pose), *frame.cameras[3:])
+    finding = found("overlap", replace(frame, cameras=cameras), [], ROOM)
+    assert finding.verdict == "bad" and f"camera {frame.cameras[2].name} has 0 %" in finding.remedy
+
+
+def test_points_behind_a_camera_are_not_seen(frame):
+    camera = frame.cameras[0]
+    ahead = camera.center_world + camera.world_from_camera[:3, 2]
+    behind = camera.center_world - camera.world_from_camera[:3, 2]
+    np.testing.assert_array_equal(
+        views_of([camera], np.stack([ahead, behind, camera.center_world])), [[True, False, False]]
+    )
+
+
+def test_a_world_that_lies_on_its_side_has_no_ground(frame):
+    assert "z = " in found("ground", frame, [], ROOM + np.array([0, 0, 0.25])).value
+    assert found("ground", frame, [], ROOM[:, [2, 0, 1]]).verdict == "unknown"
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(0.05, "good"), (-0.3, "fair"), (0.8, "bad")])
+def test_pictures_beside_their_instants_are_told(frame, error, verdict):
+    errors = np.zeros((4, 14))
+    errors[2, 3] = error
+    finding = found("clock", frame, [], None, frame_errors=errors)
+    assert finding.verdict == verdict and f"{abs(error):.2f} frames" in finding.value
+
+
+def test_inspect_writes_a_page_that_needs_no_other_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("scenes.DEFAULTS", SyntheticOptions(width=160, height=90, train_cameras=5, timesteps=1))
+    argv = ["inspect", "plain", "--page", "page.html"]
+    assert main(argv) == 0
+    printed = capsys.readouterr().out
+    assert "calibration is" in printed and "exposure is" in printed
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("data:image/png;base64,") >= 4 and 'src="http' not in text and "exposure is" in text
+    assert Image.open(tmp_path / "page.png").size[1] > 1000
+    assert main(argv) == 1 and "--overwrite" in capsys.readouterr().err
+    assert main(["inspect", "plain", "--page", "page.txt"]) == 1 and ".html" in capsys.readouterr().err
+    assert main(["inspect", "plain", "--timestep", "999"]) == 1 and "from 0 to" in capsys.readouterr().err

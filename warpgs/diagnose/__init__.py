@@ -1,0 +1,7 @@
+"""What is wrong with a recording, before it is tracked: findings with a verdict and a remedy, and pictures of them."""
+
+from warpgs.diagnose.faults import Finding, examine
+from warpgs.diagnose.features import PairMatches, match_features, triangulated
+from warpgs.diagnose.pictures import sections
+
+__all__ = ["Finding", "PairMatches", "examine", "match_features", "sections", "triangulated"]
