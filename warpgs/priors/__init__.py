@@ -14,6 +14,7 @@ from warpgs.priors.penetration import PenetrationPrior
 from warpgs.priors.rest import Rest, weight_sigma
 from warpgs.priors.rigidity import RigidityPrior
 from warpgs.priors.rotation import RotationPrior
+from warpgs.priors.schedule import ScheduledPrior
 from warpgs.priors.shape_matching import ShapeMatchingPrior
 from warpgs.priors.springs import SpringPrior
 from warpgs.priors.surfaces import Box, Sphere, Surface, TriangleMesh
@@ -55,6 +56,7 @@ __all__ = [
     "Rest",
     "RigidityPrior",
     "RotationPrior",
+    "ScheduledPrior",
     "ShapeMatchingPrior",
     "Sphere",
     "SpringPrior",

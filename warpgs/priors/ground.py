@@ -25,6 +25,14 @@ class Plane(NamedTuple):
         return points_world @ np.asarray(self.normal) + self.offset
 
 
+def check_plane(what: str, plane: Plane) -> None:
+    """Refuse a normal that is no unit vector, and an offset that is not finite."""
+    if not abs(float(np.linalg.norm(plane.normal)) - 1.0) < 1e-6:
+        refuse(f"{what} normal", "a unit vector", plane.normal)
+    if not np.isfinite(plane.offset):
+        refuse(f"{what} offset", "a finite height [m]", plane.offset)
+
+
 GROUND_AT_ZERO = Plane()
 """The plane z = 0."""
 
@@ -66,10 +74,7 @@ class GroundPrior(Prior):
 
     def __post_init__(self):
         check_weight(self)
-        if not abs(float(np.linalg.norm(self.plane.normal)) - 1.0) < 1e-6:
-            refuse("GroundPrior: plane normal", "a unit vector", self.plane.normal)
-        if not np.isfinite(self.plane.offset):
-            refuse("GroundPrior: plane offset", "a finite height [m]", self.plane.offset)
+        check_plane("GroundPrior: plane", self.plane)
 
     def accumulate(self, state: State, rest: Rest, loss: wp.array) -> None:
         scale = self.weight / (max(rest.means.size, 1) * rest.length_unit)

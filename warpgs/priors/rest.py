@@ -21,6 +21,14 @@ LANES = 8
 """Neighbors that the CPU takes at a time."""
 
 
+@wp.kernel(enable_backward=False)
+def advance_kernel(
+    # outputs
+    step: wp.array(dtype=wp.int32),
+):
+    step[0] = step[0] + 1
+
+
 @cache
 def rest_kernels(dtype: type) -> SimpleNamespace:
     """The kernels that fill a Rest, for numbers of ``dtype``."""
@@ -124,6 +132,9 @@ class Rest:
     world_from_rest: Similarity
     """From the frame and unit of all poses here, called world frame and [m] above, to those of the scene. Places in the
     scene and lengths whose names end in ``_m`` are given in the latter."""
+    step: wp.array
+    """Steps that an optimization has taken, int32, shape [1]; for priors whose weight changes. Whoever iterates sets
+    it to zero and calls ``advance``."""
     memory: dict[Hashable, Any] = field(default_factory=dict)
     """What ``once`` made."""
     derivations: dict[Hashable, Callable[[], None]] = field(default_factory=dict)
@@ -192,6 +203,7 @@ class Rest:
             parts=wp.array(parts, dtype=wp.int32, device=device),
             scales=wp.array(scales, dtype=vec3, device=device),
             spacing=length_unit,
+            step=wp.zeros(1, dtype=wp.int32, device=device),
             world_from_rest=world_from_rest or Similarity(),
         )
         inputs = [rest.means, neighbors, weight_sigma]
@@ -201,6 +213,10 @@ class Rest:
         wp.copy(rest.rotations, rest.reference_rotations)
         median = float(np.median(rest.lengths.numpy())) if neighbors.size else 0.0
         return replace(rest, spacing=median) if median > 0.0 else rest
+
+    def advance(self) -> None:
+        """Count a step. One launch."""
+        wp.launch(advance_kernel, 1, [], [self.step], device=self.step.device, record_tape=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What ``make`` returned when this key was first asked for: memory of a prior's own, made once.

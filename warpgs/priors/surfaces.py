@@ -13,7 +13,7 @@ import warp as wp
 from scipy.spatial.transform import Rotation
 
 from warpgs.checks import check_finite, check_shape, refuse
-from warpgs.priors.ground import Plane
+from warpgs.priors.ground import Plane, check_plane
 from warpgs.similarity import Similarity
 
 
@@ -141,12 +141,14 @@ def surface_of(value: Any) -> Surface:
     Raises:
         TypeError: neither of them, nor a surface; and as the surface itself.
     """
-    if isinstance(value, Plane | Sphere | Box | TriangleMesh):
-        return value
     if isinstance(value, str):
         return TriangleMesh.load(value)
     if isinstance(value, tuple) and len(value) == 4:
-        return Plane((value[0], value[1], value[2]), value[3])
+        value = Plane((value[0], value[1], value[2]), value[3])
+    if isinstance(value, Plane):
+        check_plane("surface: plane", value)
+    if isinstance(value, Plane | Sphere | Box | TriangleMesh):
+        return value
     raise TypeError(f"surface: expected a Plane, Sphere, Box or TriangleMesh, 4 numbers or a mesh file, got {value!r}")
 
 

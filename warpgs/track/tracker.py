@@ -250,6 +250,8 @@ class Tracker:
         self._free.begin(order[rigid_steps:])
         self._gradients.zero_()
         self._adam.reset()
+        if self._rest is not None:
+            self._rest.step.zero_()
         recent: list[float] = []
         for step in range(step_count):
             (self._rigid if step < rigid_steps else self._free).run()
@@ -265,6 +267,8 @@ class Tracker:
         if self._rest is not None:
             state = State.of(self._foreground, self._gradients.rows(0, moving), self._motion)
             accumulate_priors(self._priors, state, self._rest, self._loss)
+            if self._motion is not None:  # only priors of the caller look at it
+                self._rest.advance()
         if self._background_rest is not None:
             state = State.of(self._particles.rows(moving, count), self._gradients.rows(moving, count))
             prior = BackgroundPrior(self._config.priors.background)
