@@ -2,8 +2,8 @@
 # make test   the whole test suite
 # make lint   style, formatting, import contracts, types
 # make check-viewer   the viewer in a real Chromium: one that is installed, or playwright's own, which it fetches
-# make check-interop   what Newton and NVIDIA's asset validator make of our files; needs 1.3 GB of disk for an
-#             environment of its own, .venv-interop
+# make check-interop   what Newton, NVIDIA's asset validator and, where there is one for this Python, Blender make of our
+#             files; needs 2.5 GB of disk for an environment of its own, .venv-interop
 #
 # Each makes .venv by itself. Another interpreter: make demo PYTHON=/usr/bin/python3.12
 
@@ -39,6 +39,8 @@ check-interop: $(INTEROP)/.installed
 $(INTEROP)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[interop]"
+	@$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[interop,blender]" || \
+		echo "there is no Blender for this Python: its tests are skipped"
 	@touch $@
 
 # Made again when the dependencies change.

@@ -28,7 +28,8 @@ class PointPrim(ParticlePrim):
         self.schema.CreateIdsAttr(usd_array(Vt.Int64Array, ids))
         # The sphere of the ellipsoid's volume.
         widths = 2.0 * np.exp(gaussians.log_scales.astype(np.float64).mean(axis=1))
-        self.schema.CreateWidthsAttr(usd_array(Vt.FloatArray, widths))
+        self._widths = usd_array(Vt.FloatArray, widths)
+        self.schema.CreateWidthsAttr(self._widths)
         self.schema.SetWidthsInterpolation(UsdGeom.Tokens.vertex)
         colors = np.clip(gaussians.colors, 0.0, 1.0)
         set_primvar(self.schema, "displayColor", Sdf.ValueTypeNames.Color3fArray, usd_array(Vt.Vec3fArray, colors))
@@ -40,7 +41,8 @@ class PointPrim(ParticlePrim):
         set_primvar(self.schema, "orient", Sdf.ValueTypeNames.QuatfArray, pose.orientations, time)
         if velocities is not None:
             self.schema.CreateVelocitiesAttr().Set(usd_array(Vt.Vec3fArray, velocities), time)
-        self.schema.CreateExtentAttr().Set(usd_array(Vt.Vec3fArray, pose.extent), time)
+        # Of the spheres: what USD itself computes, and its validators compare with.
+        self.schema.CreateExtentAttr().Set(UsdGeom.Points.ComputeExtent(pose.positions, self._widths), time)
 
     def show(self, opacities: np.ndarray, time: Usd.TimeCode) -> None:
         values = usd_array(Vt.FloatArray, opacities)

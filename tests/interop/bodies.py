@@ -6,6 +6,8 @@ no order but front to back changes the picture, while a pin that is turned wrong
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -125,3 +127,11 @@ def _sides(half: tuple[float, float, float], spacing: float, above: float = 0.0)
             points.append(np.stack([x, y, np.full(x.size, half[axis] + above)], axis=1) @ basis.T)
             facings += [Rotation.from_matrix(basis)] * x.size
     return np.concatenate(points), Rotation.concatenate(facings)
+
+
+def without_pins(tracks: Tracks, parts: Parts) -> tuple[Tracks, Parts]:
+    """The cores alone: with pins, hulls are round and roll."""
+    kept = np.exp(tracks.log_scales[:, 1]) > 0.5 * (CORE_SIGMA + PIN_SIGMAS[1])
+    bare = {name: getattr(tracks, name)[kept] for name in ("log_scales", "colors", "opacity_logits", "foreground")}
+    poses = {name: getattr(tracks, name)[:, kept] for name in ("means", "rotations_wxyz")}
+    return replace(tracks, **bare, **poses), replace(parts, part_index=parts.part_index[kept])
