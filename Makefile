@@ -1,5 +1,6 @@
 # make demo   track a built-in scene, measure it, draw it, export it; results in demo/
 # make test   the whole test suite
+# make fuzz   500 broken files for every reader; FUZZ=5000 for more
 # make lint   style, formatting, import contracts, types
 # make check-viewer   the viewer in a real Chromium: one that is installed, or playwright's own, which it fetches
 # make check-interop   what Newton, NVIDIA's asset validator and, where there is one for this Python, Blender make of our
@@ -14,13 +15,18 @@ INTEROP := .venv-interop
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: demo test lint check-viewer check-interop
+FUZZ := 500
+
+.PHONY: demo test fuzz lint check-viewer check-interop
 
 demo: $(INSTALLED)
 	$(RUN) examples/00_demo.py $(ARGS)
 
 test: $(INSTALLED)
 	$(RUN) -m pytest $(ARGS)
+
+fuzz: $(INSTALLED)
+	WARPGS_FUZZ=$(FUZZ) $(RUN) -m pytest tests/scenes -k fuzzed $(ARGS)
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

@@ -24,12 +24,15 @@ import numpy as np
 from scenes.fields import camera_name, inside, read_object
 from scenes.pictures import check_picture_file, decode_all, read_image, read_mask
 from warpgs.checks import check_camera, check_masks_not_empty, check_point_cloud, check_timesteps, refuse, sentence
+from warpgs.files import read_npz
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 META_FILES: dict[Split, str] = {"train": "train_meta.json", "test": "test_meta.json"}
 WORLD_FROM_SOURCE = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """Right-handed y down to right-handed z up: x stays, z becomes y, -y becomes z."""
 FPS = 30.0
+MOST_CLOUD_BYTES = 2**31
+"""38 million points. A file that unpacks into more is not unpacked."""
 
 
 @dataclass(frozen=True)
@@ -247,16 +250,25 @@ def _matrices(path: Path, key: str, rows: list, shape: tuple[int, int]) -> tuple
     return tuple(stacks)
 
 
+def _read_arrays(path: Path, remedy: str) -> dict[str, np.ndarray]:
+    """The arrays of an .npz that does not unpack into more than a cloud can be."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(sentence(path, "an .npz file of plain arrays", str(error).rstrip("."), remedy)) from error
+    if unpacked > MOST_CLOUD_BYTES:
+        refuse(path, f"a cloud of at most {MOST_CLOUD_BYTES} bytes", f"{unpacked} once unpacked", remedy)
+    return read_npz(path, remedy)
+
+
 def _read_cloud(path: Path) -> PointCloud:
     """Read and check the starting cloud, turned into the z-up world."""
     remedy = "export the cloud again or remove the file to start without one"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = file["data"]
-    except KeyError as error:
-        raise ValueError(sentence(path, "an array named data", "none", remedy)) from error
-    except (ValueError, zipfile.BadZipFile, EOFError, TypeError) as error:
-        raise ValueError(sentence(path, "an .npz file without pickled objects", error, remedy)) from error
+    arrays = _read_arrays(path, remedy)
+    if "data" not in arrays:
+        raise ValueError(sentence(path, "an array named data", "none", remedy))
+    data = arrays["data"]
     if data.ndim != 2 or data.shape[1] not in (6, 7) or data.dtype.kind not in "fiu":
         got = f"{data.dtype} of shape {list(data.shape)}"
         refuse(f"{path}: data", "numbers of shape [n, 7] (xyz, rgb, foreground) or [n, 6]", got, remedy)

@@ -182,10 +182,10 @@ class VideosScene(Scene):
         """A video with its camera, refused where its size is not the calibration's."""
         what, name = f"{self._calibration.path}: camera {calibrated.name}", calibrated.name
         scale = self._given("scale", name, 1, (1.0,))[0]
-        crop = self._given("crop_px", name, 2, (0.0, 0.0))
+        crop, is_cropped = self._given("crop_px", name, 2, (0.0, 0.0)), name in self._fields.get("crop_px", {})
         if scale <= 0.0:
             refuse(f"{self.root / FILE}: scale of {name}", "a positive number", scale, "state video / calibration")
-        _check_size(video, calibrated, scale, crop)
+        _check_size(video, calibrated, scale, crop if is_cropped else None)
         intrinsics = calibrated.intrinsics.copy()
         intrinsics[:2, 2] -= crop
         intrinsics[:2] *= scale
@@ -260,18 +260,19 @@ def _video_paths(root: Path) -> list[Path]:
     return next(filter(None, (video_paths(root / name) for name in FOLDERS)), [])
 
 
-def _check_size(video: VideoFile, calibrated: Calibrated, scale: float, crop: Sequence[float]) -> None:
+def _check_size(video: VideoFile, calibrated: Calibrated, scale: float, given: Sequence[float] | None) -> None:
     """Refuse a video of another size than its calibration, telling what could be the reason."""
     if calibrated.size is None:
         return
+    crop = given or (0.0, 0.0)
     room = [scale * (side - cut) for side, cut in zip(calibrated.size, crop, strict=True)]
     # What is cut away on the right and at the bottom changes no calibration.
     slack = [r - s for s, r in zip(video.size, room, strict=True)]
-    if min(crop) >= 0.0 and min(slack) >= -0.5 and (any(crop) or max(slack) <= 0.5):
+    if min(crop) >= 0.0 and min(slack) >= -0.5 and (given is not None or max(slack) <= 0.5):
         return
     sizes = ["{}x{}".format(*size) for size in (calibrated.size, video.size)]
     rule = f"{sizes[0]} pixels, as camera {calibrated.name} was calibrated"
-    if scale != 1.0 or any(crop):
+    if scale != 1.0 or given is not None:
         rule += f" (with scale {scale:g} and crop_px {list(crop)} of {FILE})"
     refuse(video.path, rule, sizes[1], _size_remedy(calibrated.name, calibrated.size, video.size))
 
@@ -288,7 +289,8 @@ def _size_remedy(name: str, calibrated: tuple[int, int], got: tuple[int, int]) -
         )
     return (
         f"if {wide} columns and {high} rows were cut away, write into {FILE} how many of them on the left and at the "
-        f"top: [crop_px] {name} = [{wide // 2}, {high // 2}] for both sides alike; if it was squeezed, calibrate again"
+        f"top: [crop_px] {name} = [{wide // 2}, {high // 2}] for both sides alike, [0, 0] for "
+        f"right and bottom; if it was squeezed, calibrate again"
     )
 
 

@@ -10,6 +10,7 @@ from scenes import ColmapScene, open_scene
 from scenes.synthetic import tumble
 from scenes.undistort import Lens, Undistortion
 from tests.scenes.colmap_folder import COLMAP_FROM_WORLD, broken, write_colmap
+from tests.scenes.fuzzing import SEEDS
 from tests.scenes.panoptic_folder import TINY
 from warpgs.types import Camera
 
@@ -225,7 +226,7 @@ def test_announced_counts_are_compared_with_the_size_of_the_file(scene, tmp_path
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_fuzzed_file_is_read_or_refused_in_a_sentence(folder, seed):
     rng = np.random.default_rng(seed)
     path = sorted((folder / "sparse" / "0").iterdir())[seed % 4]

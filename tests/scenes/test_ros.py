@@ -9,6 +9,7 @@ from scenes import RosScene, open_scene
 from scenes.synthetic import tumble
 from scenes.undistort import Lens, Undistortion
 from tests.scenes.colmap_folder import broken
+from tests.scenes.fuzzing import SEEDS
 from tests.scenes.panoptic_folder import TINY
 from tests.scenes.ros_folder import PERIOD_NS, START_NS, write_ros, write_tum
 
@@ -174,7 +175,7 @@ def test_aliases_of_yaml_do_not_multiply(folder):
         read_all(folder)
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_fuzzed_file_is_read_or_refused_in_a_sentence(folder, seed):
     rng = np.random.default_rng(seed)
     path = folder / "cam1" / ("camera_info.yaml", "trajectory.txt")[seed % 2]

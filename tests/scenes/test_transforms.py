@@ -14,6 +14,7 @@ from scenes.pictures import read_image
 from scenes.synthetic import tumble
 from scenes.transforms import FILE
 from scenes.undistort import Lens, Undistortion
+from tests.scenes.fuzzing import SEEDS
 from tests.scenes.panoptic_folder import TINY
 from tests.scenes.transforms_folder import (
     CAMERA_IN_NAME,
@@ -276,7 +277,7 @@ def exchange_value(node: dict | list, rng: np.random.Generator) -> None:
         node[key] = ODD_VALUES[int(rng.integers(len(ODD_VALUES)))]
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_fuzzed_file_is_read_or_refused_in_a_sentence(folder, seed):
     path = folder / FILE
     edit(folder, lambda fields: fields.update(k1=0.01, p2=0.0, camera_model="OPENCV", is_fisheye=False))
