@@ -22,7 +22,20 @@ from warpgs.cli.command import parse
 from warpgs.run import Run
 from warpgs.track import PRESETS, TrackConfig, track
 
-VERBS = ("scenes", "inspect", "masks", "track", "evaluate", "query", "view", "render", "plot", "export", "simulate")
+VERBS = (
+    "scenes",
+    "inspect",
+    "masks",
+    "track",
+    "evaluate",
+    "query",
+    "view",
+    "render",
+    "plot",
+    "edit",
+    "export",
+    "simulate",
+)
 TIMESTEPS = range(0, 3)
 QUICK = shlex.split(
     "track tumble --run run --threads 1 --reconstruct.steps 10 --reconstruct.densify.every 0"

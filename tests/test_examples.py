@@ -15,6 +15,10 @@ ARGUMENTS = {
     "05_first_person.py": ["--output", "first_person.png"],
     "06_trajectories.py": ["--output", "trajectories.png"],
     "07_plots.py": ["--output", "plots.png"],
+    "09_compose.py": ["--output", "compose.png"],
+    "10_paint.py": ["--output", "paint.png"],
+    "11_move.py": ["--output", "move.png"],
+    "12_edit_script.py": ["--output", "script.png"],
     "13_your_own_prior.py": ["--timesteps", "2"],
     "08_viewer.py": ["--output", "viewer.png", "--port", "8170"],
 }

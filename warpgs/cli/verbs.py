@@ -2,6 +2,7 @@
 
 from warpgs.cli.bench import BENCH
 from warpgs.cli.check import CHECK
+from warpgs.cli.edit import EDIT
 from warpgs.cli.evaluate import EVALUATE
 from warpgs.cli.export import EXPORT
 from warpgs.cli.inspect import INSPECT
@@ -26,6 +27,7 @@ VERBS = {
     "view": VIEW,
     "render": RENDER,
     "plot": PLOT,
+    "edit": EDIT,
     "export": EXPORT,
     "simulate": SIMULATE,
     "check": CHECK,

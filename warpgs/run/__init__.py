@@ -16,5 +16,6 @@ the particles before.
 """
 
 from warpgs.run.run import Pose, Run
+from warpgs.run.store import write_run
 
-__all__ = ["Pose", "Run"]
+__all__ = ["Pose", "Run", "write_run"]
