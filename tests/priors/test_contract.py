@@ -15,6 +15,7 @@ from warpgs.priors import (
     PRIORS,
     Box,
     ContactPrior,
+    MomentumPrior,
     Parameter,
     PenetrationPrior,
     Prior,
@@ -87,6 +88,14 @@ def test_contact_with_slow_friction_matches_its_oracle_and_keeps_the_contract(de
     world = World.random(24)
     value = Result.of(slow(weight=2.5), world, wp.float64, device).value
     np.testing.assert_allclose(value, 2.5 * materials.contact(world, creep_per_s=4.0), rtol=1e-11)
+
+
+def test_momentum_with_a_limit_matches_its_oracle_and_keeps_the_contract(device):
+    soft = partial(MomentumPrior, limit=0.5)
+    check(soft, device=device)
+    world = World.random(24)
+    value = Result.of(soft(weight=2.5), world, wp.float64, device).value
+    np.testing.assert_allclose(value, 2.5 * materials.momentum(world, limit=0.5), rtol=1e-11)
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.3])

@@ -96,3 +96,48 @@ def test_gradients_of_parameters_through_forces_match_what_doubles_with_them(dev
             item.values.assign(item.values.numpy() / factor)
         share = (gradients[name] * learned[name].values.numpy()).sum()
         assert share == pytest.approx(values[1] - values[0], rel=1e-6)
+
+
+@wp.kernel
+def step_kernel(
+    means: wp.array(dtype=wp.vec3d), velocities: wp.array(dtype=wp.vec3d), forces: wp.array(dtype=wp.vec3d),
+    step_s: wp.float64, new_means: wp.array(dtype=wp.vec3d), new_velocities: wp.array(dtype=wp.vec3d),
+):  # fmt: skip
+    i = wp.tid()
+    velocity = velocities[i] + step_s * forces[i]
+    new_velocities[i] = velocity
+    new_means[i] = means[i] + step_s * velocity
+
+
+def fly(velocities, stiffness, device, *, differentiate=False):
+    """The first coordinate of the first particle after 60 steps under springs and elasticity, and its gradients."""
+    state, rest = World.random().at_rest().upload(wp.float64, device)
+    learned = Parameter.of(stiffness, dtype=wp.float64, device=device)
+    push = Forces([SpringPrior(1.0, learned), ElasticPrior(2.0)], rest, scale=16.0)
+    means = wp.clone(state.means, requires_grad=True)
+    start = speed = wp.array(velocities, dtype=wp.vec3d, device=device, requires_grad=True)
+    rotations = wp.clone(state.rotations, requires_grad=True)
+    tape = wp.Tape()
+    for _ in range(60):
+        forces, twists = wp.zeros_like(means, requires_grad=True), wp.zeros_like(rotations, requires_grad=True)
+        following = [wp.zeros_like(means, requires_grad=True) for _ in range(2)]
+        push.accumulate(means, rotations, forces, twists, tape=tape if differentiate else None)
+        with tape:
+            wp.launch(step_kernel, 16, [means, speed, forces, 0.02], following, device=device)
+        means, speed = following
+    if not differentiate:
+        return means.numpy()[0, 0]
+    seed = np.zeros((16, 3))
+    seed[0, 0] = 1.0
+    tape.backward(grads={means: wp.array(seed, dtype=wp.vec3d, device=device)})
+    return start.grad.numpy(), learned.gradient.numpy()[0]
+
+
+def test_gradients_through_sixty_steps_match_finite_differences(device):
+    rng = np.random.default_rng(3)
+    velocities, direction, step = rng.normal(size=(16, 3)), rng.normal(size=(16, 3)), 1e-5
+    by_velocity, by_stiffness = fly(velocities, 1.5, device, differentiate=True)
+    ahead, behind = (fly(velocities + sign * step * direction, 1.5, device) for sign in (1.0, -1.0))
+    assert (by_velocity * direction).sum() == pytest.approx((ahead - behind) / (2.0 * step), rel=1e-6)
+    ahead, behind = (fly(velocities, 1.5 + sign * step, device) for sign in (1.0, -1.0))
+    assert by_stiffness == pytest.approx((ahead - behind) / (2.0 * step), rel=1e-6)

@@ -186,6 +186,7 @@ def test_contact_knows_the_inside_of_a_mesh_without_corners(device, tmp_path):
         (lambda: SpringPrior(stiffness=-1.0), "SpringPrior: stiffness: expected a finite number >= 0"),
         (lambda: SpringPrior(damping_s=float("nan")), "SpringPrior: damping_s: expected a finite number >= 0"),
         (lambda: ElasticPrior(poisson=0.5), "poisson: expected a ratio from 0 to less than 0.5"),
+        (lambda: MomentumPrior(limit=0.0), "limit: expected more than 0"),
         (lambda: MomentumPrior(turning=-1.0), "turning: expected a finite number >= 0"),
         (lambda: MomentumPrior(acceleration_m_s2=(0.0, 1.0)), r"acceleration_m_s2: expected shape \[3\]"),
         (lambda: PenetrationPrior(distance=0.0), "distance: expected more than 0"),

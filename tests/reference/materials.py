@@ -84,11 +84,13 @@ def shape_matching(world) -> float:
     return total / 2.0 / len(world.parts) / spacing(world) ** 2
 
 
-def momentum(world) -> float:
+def momentum(world, limit=np.inf) -> float:
     shift = (world.now[0] - 2.0 * world.last[0] + world.before[0]) / spacing(world)
     now, last, before = (Rotation.from_quat(poses[1]) for poses in (world.now, world.last, world.before))
     chord = 2.0 * np.sin((now * (last * before.inv() * last).inv()).magnitude() / 4.0)  # between unit quaternions
-    return float(np.mean(np.sum(shift**2, axis=1) / 2.0 + 4.0 * chord**2 / 2.0))
+    squares = np.sum(shift**2, axis=1)
+    soft = squares / 2.0 if limit == np.inf else limit**2 * (np.sqrt(1.0 + squares / limit**2) - 1.0)
+    return float(np.mean(soft + 4.0 * chord**2 / 2.0))
 
 
 def contact(world, friction=0.4, creep_per_s=0.1, step_s=0.5) -> float:

@@ -33,6 +33,7 @@ def momentum_kernel(dtype: type) -> Any:
         before_rotations: wp.array(dtype=quat),
         known: wp.array(dtype=real),
         fall: vec3,
+        inverse_limit: real,
         mean_scale: real,
         rotation_scale: real,
         # outputs, accumulated: other terms share them
@@ -45,9 +46,12 @@ def momentum_kernel(dtype: type) -> Any:
         goal = last_rotations[i] * wp.quat_inverse(before_rotations[i]) * last_rotations[i]
         unit = wp.normalize(rotations[i])
         turn = unit - goal * wp.where(wp.dot(unit, goal) < real(0.0), real(-1.0), real(1.0))
-        energy = real(0.5) * mean_scale * wp.dot(shift, shift) + real(0.5) * rotation_scale * wp.dot(turn, turn)
+        # pseudo-Huber: limit^2 (sqrt(1 + (|shift| / limit)^2) - 1), in a form that allows 1 / limit = 0
+        square = wp.dot(shift, shift)
+        slower = wp.sqrt(real(1.0) + square * inverse_limit * inverse_limit)
+        energy = mean_scale * square / (real(1.0) + slower) + real(0.5) * rotation_scale * wp.dot(turn, turn)
         wp.atomic_add(loss, 0, wp.float64(known[i] * energy))
-        adj_means[i] = adj_means[i] + known[i] * mean_scale * shift
+        adj_means[i] = adj_means[i] + (known[i] * mean_scale / slower) * shift
         adj_unit = turn * (known[i] * rotation_scale)
         adj_rotations[i] = adj_rotations[i] + normalize_adjoint(rotations[i], adj_unit)
 
@@ -65,6 +69,9 @@ class MomentumPrior(Prior):
     """Multiplier on the mean energy."""
     turning: float = 1.0
     """Weight of half the square of the angle [rad] by which a particle turns otherwise than in the last step."""
+    limit: float = float("inf")
+    """Deviations count as squares up to about this [``rest.spacing``], and linearly beyond: what bounces is not held
+    back with ever more force."""
     acceleration_m_s2: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """a, which is known and the same everywhere, such as that of gravity [m/s^2], in the frame of the scene."""
 
@@ -72,6 +79,8 @@ class MomentumPrior(Prior):
         check_weight(self)
         check_shape("MomentumPrior: acceleration_m_s2", np.asarray(self.acceleration_m_s2), (3,))
         check_finite("MomentumPrior: acceleration_m_s2", np.asarray(self.acceleration_m_s2))
+        if not self.limit > 0.0:
+            refuse("MomentumPrior: limit", "more than 0", self.limit)
         if not 0.0 <= self.turning < float("inf"):
             refuse("MomentumPrior: turning", "a finite number >= 0", self.turning)
 
@@ -86,8 +95,11 @@ class MomentumPrior(Prior):
         wp.launch(
             momentum_kernel(rest.dtype),
             rest.means.size,
-            # the square of the difference of unit quaternions is a quarter of that of the angle
-            [state.means, state.rotations, *poses, fall.tolist(), scale / rest.spacing**2, 4.0 * scale * self.turning],
+            [
+                *(state.means, state.rotations, *poses, fall.tolist(), 1.0 / (self.limit * rest.spacing)),
+                # the square of the difference of unit quaternions is a quarter of that of the angle
+                *(scale / rest.spacing**2, 4.0 * scale * self.turning),
+            ],
             [loss, state.adj_means, state.adj_rotations],
             device=loss.device,
             record_tape=False,
