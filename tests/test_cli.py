@@ -35,6 +35,7 @@ VERBS = (
     "edit",
     "export",
     "simulate",
+    "identify",
 )
 TIMESTEPS = range(0, 3)
 QUICK = shlex.split(

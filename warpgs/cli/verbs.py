@@ -5,6 +5,7 @@ from warpgs.cli.check import CHECK
 from warpgs.cli.edit import EDIT
 from warpgs.cli.evaluate import EVALUATE
 from warpgs.cli.export import EXPORT
+from warpgs.cli.identify import IDENTIFY
 from warpgs.cli.inspect import INSPECT
 from warpgs.cli.masks import MASKS
 from warpgs.cli.parts import PARTS
@@ -30,6 +31,7 @@ VERBS = {
     "edit": EDIT,
     "export": EXPORT,
     "simulate": SIMULATE,
+    "identify": IDENTIFY,
     "check": CHECK,
     "bench": BENCH,
 }

@@ -5,6 +5,7 @@ from warpgs.simulate.failure import SimulationFailure
 from warpgs.simulate.forecast import Forecast
 from warpgs.simulate.forward import Instant, simulate
 from warpgs.simulate.gradient import BackInTime, Gradients
+from warpgs.simulate.identify import Identified, identify
 from warpgs.simulate.material import Material, PartMaterial, read_material
 from warpgs.simulate.model import Model, Path
 from warpgs.simulate.setup import Setup, set_up
@@ -21,6 +22,7 @@ __all__ = [
     "Explicit",
     "Forecast",
     "Gradients",
+    "Identified",
     "Instant",
     "Material",
     "Model",
@@ -35,6 +37,7 @@ __all__ = [
     "State",
     "World",
     "box",
+    "identify",
     "mesh",
     "plane",
     "read_material",

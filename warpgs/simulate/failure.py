@@ -70,8 +70,9 @@ class Watch:
         inputs = [state.centers, state.rotations, state.velocities, state.momenta, self._limit, step]
         wp.launch(watch_kernel, state.centers.size, inputs, [self._steps, self._bodies], device=state.centers.device)
 
-    def check(self, dt: float) -> None:
-        """Raise SimulationFailure for the first step that went wrong, of length ``dt`` [s]."""
+    def check(self, dt: float, first: int) -> None:
+        """Raise SimulationFailure for the first step that went wrong, of length ``dt`` [s]; steps have been numbered
+        from the ``first`` on."""
         steps = self._steps.numpy()
         if steps.min() == NEVER:
             return
@@ -79,7 +80,7 @@ class Watch:
         problem, remedy = self.PROBLEMS[kind]
         body = int(self._bodies.numpy()[kind])
         raise SimulationFailure(
-            dt * (int(steps[kind]) + 1), self._names[body], problem.format(limit=self._limit), remedy
+            dt * (first + int(steps[kind]) + 1), self._names[body], problem.format(limit=self._limit), remedy
         )
 
 

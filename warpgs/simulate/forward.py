@@ -20,7 +20,8 @@ from warpgs.simulate.material import Material
 from warpgs.simulate.model import Model
 from warpgs.simulate.setup import REST, Setup, set_up
 from warpgs.simulate.state import State
-from warpgs.simulate.step import Clock, Explicit, Solver
+from warpgs.simulate.step import Explicit, Solver
+from warpgs.simulate.stride import Stride
 from warpgs.simulate.world import World
 from warpgs.types import Tracks
 
@@ -98,19 +99,15 @@ def simulate(
 def _advance(
     tracks: Tracks, setup: Setup, start: int, instants: int, solver: Solver, steps: int, device: wp.Device
 ) -> Iterator[Instant]:
-    world = World(setup.model, device)
-    before, after = world.start(setup.centers, None, setup.velocities, setup.spins), world.empty_state()
-    scratch, dt = solver.scratch(world), 1.0 / (tracks.fps * steps)
+    world, dt = World(setup.model, device), 1.0 / (tracks.fps * steps)
     watch = Watch(setup.names, speed_limit(setup, instants / tracks.fps), device)
-    pose = _Poses(tracks, setup, start)
-    yield Instant(0, 0.0, *pose.at(before))
+    stride, pose = Stride(world, solver, steps, dt, watch), _Poses(tracks, setup, start)
+    stride.state.assign(world.start(setup.centers, None, setup.velocities, setup.spins))
+    yield Instant(0, 0.0, *pose.at(stride.state))
     for index in range(1, instants + 1):
-        for step in range((index - 1) * steps, index * steps):
-            solver.step(world, before, Clock(step, dt), scratch, after)
-            watch.look(after, step)
-            before, after = after, before
-        watch.check(dt)
-        means, rotations = pose.at(before)
+        stride.run(index - 1)
+        watch.check(dt, (index - 1) * steps)
+        means, rotations = pose.at(stride.state)
         inverted = pose.shape.inverted(means[setup.rows].astype(np.float64))
         if len(inverted):
             problem = f"{len(inverted)} particles inside out, particle {int(setup.rows[inverted[0]])} the first"

@@ -15,7 +15,7 @@ from warpgs.checks import refuse
 from warpgs.neighbors import nearest_neighbors
 from warpgs.priors import find_ground
 from warpgs.simulate.colliders import Collider, mesh, plane, sphere
-from warpgs.simulate.launch import spin, velocities
+from warpgs.simulate.launch import WINDOW, spin, velocities
 from warpgs.simulate.material import GRAVITY, Material
 from warpgs.simulate.model import Model, Path
 from warpgs.simulate.solid import Solid
@@ -57,7 +57,9 @@ class Setup:
     columns where nothing bends."""
 
 
-def set_up(tracks: Tracks, parts: Parts, index: int, material: Material, hold: Collection[str] = ()) -> Setup:
+def set_up(
+    tracks: Tracks, parts: Parts, index: int, material: Material, hold: Collection[str] = (), *, ahead: bool = False
+) -> Setup:
     """What to simulate from the ``index``-th instant of some tracks on.
 
     Bodies start in the world's axes, so that a rotation of a body is the one since the start.
@@ -69,6 +71,8 @@ def set_up(tracks: Tracks, parts: Parts, index: int, material: Material, hold: C
         index: Of the stored instant to start from.
         material: What things are made of.
         hold: Names of parts, REST among them, that move as tracked and rest after the last instant.
+        ahead: Take the velocities from the instants after the start, not from those before, as only those may who do
+            not forecast.
 
     Raises:
         ValueError: names that are no parts, nothing to simulate.
@@ -80,7 +84,7 @@ def set_up(tracks: Tracks, parts: Parts, index: int, material: Material, hold: C
                 refuse(what, "names of parts: " + ", ".join(known), repr(name), "list them with warpgs parts")
     gravity = np.array(material.gravity if material.gravity is not None else (0.0, 0.0, -GRAVITY))
     exists = np.arange(len(tracks.foreground)) < tracks.count_at(index)
-    builder = _Builder(tracks, parts, index, material, gravity)
+    builder = _Builder(tracks, parts, index, material, gravity, ahead)
     loose = exists & (parts.part_index == DEFORMABLE)
     if not loose.any() and len(parts) == 0:  # a single instant, or nothing has moved yet
         foreground = tracks.foreground >= 0.5
@@ -96,9 +100,11 @@ def set_up(tracks: Tracks, parts: Parts, index: int, material: Material, hold: C
 class _Builder:
     """Collects bodies one after the other."""
 
-    def __init__(self, tracks: Tracks, parts: Parts, index: int, material: Material, gravity: np.ndarray) -> None:
+    def __init__(
+        self, tracks: Tracks, parts: Parts, index: int, material: Material, gravity: np.ndarray, ahead: bool
+    ) -> None:
         self.tracks, self.parts, self.index, self.material = tracks, parts, index, material
-        self.gravity, self.dt = gravity, 1.0 / tracks.fps
+        self.gravity, self.ahead, self.dt = gravity, ahead, 1.0 / tracks.fps
         self.means = tracks.means[index].astype(np.float64)
         self.masses: list[float] = []
         self.names: list[str] = []
@@ -115,14 +121,12 @@ class _Builder:
     def add_part(self, part: int, members: np.ndarray, *, held: bool) -> bool:
         """A rigid part as a body; False where its particles span no solid."""
         shape = members[self.tracks.opacity_logits[members] >= 0.0]
-        shape = _without_strays(self.means[shape if len(shape) >= 4 else members])
+        shape = _without_strays(self._still(part, shape if len(shape) >= 4 else members))
         if len(shape) < 4:
             return False
         name = self.parts.names[part]
         made_of = self.material.of(name)
         solid = Solid.of(shape, made_of.density)
-        poses = self.parts.world_from_part[: self.index + 1, part]
-        since = poses @ np.linalg.inv(poses[-1])  # world then from world now
         reference, mass, inertia = solid.center, solid.mass, solid.inertia
         lever, now = np.zeros(3), len(self.masses)
         pinned = name in self.material.pins
@@ -131,15 +135,14 @@ class _Builder:
             away = solid.center - reference
             lever, inertia = mass * away, inertia + mass * (away @ away * np.eye(3) - np.outer(away, away))
             mass = np.inf
-        path = (since[:, :3, :3] @ reference + since[:, :3, 3])[max(0, self.parts.birth[part]) :]
-        velocity, window = velocities(path[:, None], self.dt, self.gravity)
-        turning = spin(poses[:, :3, :3], self.dt, int(window[0]))
+        velocity, turning = self._launch(part, reference)
         if held:
             mass, inertia = np.inf, np.zeros((3, 3))
-            later = self.parts.world_from_part[self.index :, part] @ np.linalg.inv(poses[-1])
+            later = self.parts.world_from_part[self.index :, part]
+            later = later @ np.linalg.inv(later[0])  # world then from world now
             turns = np.roll(Rotation.from_matrix(later[:, :3, :3]).as_quat(), 1, axis=1)
             self.paths.append(([now], (later[:, :3, :3] @ reference + later[:, :3, 3])[:, None], turns[:, None]))
-        self._add(name, mass, inertia, reference, np.zeros(3) if pinned else velocity[0], turning, lever)
+        self._add(name, mass, inertia, reference, np.zeros(3) if pinned else velocity, turning, lever)
         self.rows.append(members)
         self.bodies.append(np.full(len(members), now))
         self.offsets.append(self.means[members] - reference)
@@ -153,14 +156,47 @@ class _Builder:
             self.colliders.append(mesh(solid.vertices - middle, solid.triangles, middle - reference, body=now))
         return True
 
+    def _still(self, part: int, members: np.ndarray) -> np.ndarray:
+        """Where members are at the start [m], on the mean over all instants that have them: their noise is less."""
+        poses = self.parts.world_from_part[:, part]
+        born = np.zeros(len(members), int) if self.tracks.birth is None else self.tracks.birth[members]
+        local, seen = np.zeros((len(members), 3)), np.zeros(len(members))
+        for at in range(len(self.tracks) if self.ahead else self.index + 1):
+            there = born <= at
+            turn, shift = poses[at, :3, :3], poses[at, :3, 3]
+            local[there] += (self.tracks.means[at, members[there]] - shift) @ turn
+            seen += there
+        return local / seen[:, None] @ poses[self.index, :3, :3].T + poses[self.index, :3, 3]
+
+    def _launch(self, part: int, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Velocity of a point of a part [m/s] and angular velocity [rad/s] at the start. Back in time both are turned
+        round, and falling is falling."""
+        poses = self.parts.world_from_part[self.parts.birth[part] :, part]
+        now = max(0, self.index - int(self.parts.birth[part]))
+        window = poses[now:][::-1] if self.ahead else poses[: now + 1]
+        since = window @ np.linalg.inv(window[-1])
+        path = since[:, :3, :3] @ reference + since[:, :3, 3]
+        velocity, used = velocities(path[:, None], self.dt, self.gravity)
+        turning = spin(window[:, :3, :3], self.dt, int(used[0]))
+        return (-velocity[0], -turning) if self.ahead else (velocity[0], turning)
+
+    def _speeds(self, members: np.ndarray) -> np.ndarray:
+        """Velocities of free particles at the start [m/s]."""
+        if self.ahead:
+            path = self.tracks.means[self.index : self.index + 3, members].astype(np.float64)
+            if len(path) == 3:  # second order: what swings is not mistaken for half an instant later
+                return (4.0 * path[1] - 3.0 * path[0] - path[2]) / (2.0 * self.dt)
+            return (path[-1] - path[0]) / (max(len(path) - 1, 1) * self.dt)
+        path = self.tracks.means[max(0, self.index + 1 - WINDOW) : self.index + 1, members].astype(np.float64)
+        return velocities(path, self.dt, self.gravity)[0]
+
     def add_particles(self, members: np.ndarray, *, held: bool) -> None:
         """Free particles, each a body of its own that is a feeler too."""
         count, first = len(members), len(self.masses)
         if count == 0:
             return
         self.volume = _spacing(self.means[members]) ** 3
-        path = self.tracks.means[max(0, self.index + 1 - 8) : self.index + 1, members].astype(np.float64)
-        speed, _ = velocities(path, self.dt, self.gravity)
+        speed = self._speeds(members)
         mass = np.inf if held else self.material.density * self.volume
         for i, member in enumerate(members):
             self._add(REST, mass, np.zeros((3, 3)), self.means[member], speed[i], np.zeros(3), np.zeros(3))

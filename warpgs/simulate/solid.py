@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull, QhullError
 
 from warpgs.checks import refuse
 
-ROUND = 0.02
+ROUND = 0.04
 """Largest root mean square distance of points from a sphere, over its radius, for them to be a ball."""
 FEELERS = 150
 """Most points that a part touches with, spread over its surface."""

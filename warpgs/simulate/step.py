@@ -77,6 +77,11 @@ class Scratch:
 class Solver(ABC):
     """Takes a world from one instant to the next. Launches kernels, on a tape where one is open."""
 
+    @property
+    @abstractmethod
+    def recordable(self) -> bool:
+        """Whether launches may be recorded and replayed."""
+
     @abstractmethod
     def scratch(self, world: World, *, requires_grad: bool = False) -> Scratch:
         """What ``step`` needs to write. Allocates."""
@@ -106,6 +111,10 @@ class Explicit(Solver):
     def __post_init__(self) -> None:
         if self.sweeps is not None and self.sweeps < 1:
             refuse("Explicit: sweeps", "at least 1", self.sweeps)
+
+    @property
+    def recordable(self) -> bool:
+        return self.executor is None
 
     def scratch(self, world: World, *, requires_grad: bool = False) -> Scratch:
         rigid = bool(world.model.inertias.any())
