@@ -17,6 +17,7 @@ import numpy as np
 import tyro
 
 from scenes.synthetic import SyntheticOptions, perfect_tracks, tumble
+from warpgs.bodies import find_parts
 from warpgs.render import Renderer
 from warpgs.view import save_picture, strip
 from warpgs.view.web import Viewer
@@ -46,8 +47,8 @@ def main(output: Path | None = None, serve: bool = False, port: int = 8080) -> N
         print(f"{viewer.url} shows {len(tracks)} timesteps of {len(tracks.foreground)} particles", flush=True)
 
         # The same pictures without the page: what a visitor sees, in three of the ways that can be chosen.
-        camera, renderer, parts = scene.cameras("test")[0], Renderer(), viewer.parts()
-        assert parts is not None and len(parts) == len(scene.ground_truth().body_names)
+        camera, renderer, parts = scene.cameras("test")[0], Renderer(), find_parts(tracks)
+        assert len(parts) == len(scene.ground_truth().body_names)
         drawn = {}
         for show in ("color", "parts", "depth"):
             wish = Wish(TIMESTEPS // 2, show)

@@ -119,6 +119,10 @@ def page(browser, viewer):
 def visitor(page):
     """The same page for every test, which leaves it as it was; the browser must have nothing to complain of."""
     page.complaints.clear()
+    closers = page.page.locator(".mantine-Notification-closeButton")
+    while closers.count():  # what is said of downloads would cover the picture
+        closers.first.click()
+        time.sleep(0.3)
     yield page
     assert page.complaints == []
 

@@ -15,6 +15,7 @@ import pytest
 from scenes.synthetic import SyntheticOptions, tumble
 from tests.perfect_run import write_perfect_run
 from tests.tracks_by_hand import make_tracks
+from warpgs.bodies import fit_parts
 from warpgs.cli import main
 
 pytest.importorskip("viser")
@@ -70,7 +71,14 @@ def test_visitors_share_cameras_pictures_and_parts(viewer, scene):
     viewer.show(tracks, whole=False)
     assert viewer.tracks is tracks and viewer.parts() is None  # not before all is there
     viewer.show(tracks)
-    assert viewer.parts() is not None and viewer.parts_known
+    viewer.parts()  # begins to look for them
+    end = time.monotonic() + 30.0
+    while viewer.parts() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(viewer.parts()) == 0
+    known = fit_parts(tracks, np.zeros(3, np.int32), ["box"])
+    viewer.show(tracks, parts=known)
+    assert viewer.parts() is known
     cameras, pictures = viewer.cameras(1), viewer.pictures(1)
     assert [camera.name for camera in cameras] == ["0", "1", "2", "3", "4"]
     np.testing.assert_array_equal(pictures[4], scene.frame(1, "test").images[0])

@@ -15,7 +15,7 @@ from warpgs.view.trails import OLDEST, Trails, positions
 
 PICTURE_WIDTH = 160
 """Pictures in frusta are reduced to this width [px]."""
-FRUSTUM_SHARE = 0.08
+FRUSTUM_SHARE = 0.04
 """Size of a frustum, as a share of the distance of the cameras from their middle."""
 AXIS_SIGMAS = 6.0
 """Length of a frame's axes in standard deviations of the particles."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -53,7 +54,10 @@ class Viewer:
         """Visitors draw one after the other."""
         self.make_renderer = make_renderer
         self._scene, self._parts, self._parts_lock = scene, None, threading.Lock()
+        self._finder: threading.Thread | None = None
         self._sessions: dict[int, Session] = {}
+        # Visitors leave while their pictures are drawn, and viser warns of each.
+        warnings.filterwarnings("ignore", message="Queued a .* on a closed connection")
         with contextlib.redirect_stdout(io.StringIO()):  # it announces itself, whatever one says
             self._server = viser.ViserServer(host=host, port=port, label=title, verbose=False)
         self._server.scene.set_up_direction("+z")
@@ -78,9 +82,8 @@ class Viewer:
         if self.tracks is None:
             self._aim(tracks)
         with self._parts_lock:
-            self.whole, self.tracks, self._parts = whole, tracks, parts
-        for session in list(self._sessions.values()):
-            session.touch()
+            self.whole, self.tracks, self._parts, self._finder = whole, tracks, parts, None
+        self._touch()
 
     def close(self) -> None:
         """Send all visitors home."""
@@ -90,16 +93,13 @@ class Viewer:
         with contextlib.redirect_stdout(io.StringIO()):
             self._server.stop()
 
-    @property
-    def parts_known(self) -> bool:
-        """Whether ``parts`` answers at once."""
-        return self._parts is not None
-
     def parts(self) -> Parts | None:
-        """Rigid parts of the tracks; None while they are still loading, and where nothing moves."""
+        """Rigid parts of the tracks; None as long as they are being found, which begins when this is first asked, and
+        where nothing can move."""
         with self._parts_lock:
-            if self._parts is None and self.whole and self.tracks is not None and len(self.tracks) > 1:
-                self._parts = find_parts(self.tracks)
+            if self._parts is None and self._finder is None and self.whole and self.tracks and len(self.tracks) > 1:
+                self._finder = threading.Thread(target=self._find_parts, args=[self.tracks], daemon=True)
+                self._finder.start()
             return self._parts
 
     def cameras(self, timestep: int) -> Sequence[Camera]:
@@ -114,6 +114,17 @@ class Viewer:
             return ()
         splits = [split for split in SPLITS if self._scene.cameras(split, timestep)]
         return [image for split in splits for image in self._scene.frame(timestep, split).images]
+
+    def _find_parts(self, tracks: Tracks) -> None:
+        parts = find_parts(tracks)
+        with self._parts_lock:
+            if tracks is self.tracks:  # others may have come meanwhile
+                self._parts = parts
+        self._touch()
+
+    def _touch(self) -> None:
+        for session in list(self._sessions.values()):
+            session.touch()
 
     def _aim(self, tracks: Tracks) -> None:
         """Where a visitor first looks from: beside the first training camera, or in front of what moves."""

@@ -15,6 +15,7 @@ import numpy as np
 import viser
 from PIL import Image
 
+from warpgs.bodies import Parts
 from warpgs.query.assign import assign
 from warpgs.query.surface import lift
 from warpgs.render import Renderer
@@ -47,8 +48,9 @@ class Session:
         # While things move pictures are small; each size has buffers of its own.
         self._coarse, self._fine = viewer.make_renderer(), viewer.make_renderer()
         self._wake, self._gone = threading.Event(), threading.Event()
-        self._changed_s, self._settled = time.perf_counter(), False
+        self._changed_s, self._changes, self._drawn = time.perf_counter(), 0, (-1, False)
         self._seed, self._chosen = 0, np.zeros(0, int)
+        self._told = False
         self._keyframes: dict[int, Keyframe] = {}
         actions = Actions(
             changed=self.touch,
@@ -70,7 +72,8 @@ class Session:
 
     def touch(self) -> None:
         """Something changed: draw again."""
-        self._changed_s, self._settled = time.perf_counter(), False
+        self._changed_s = time.perf_counter()
+        self._changes += 1
         self._wake.set()
 
     def close(self) -> None:
@@ -107,10 +110,11 @@ class Session:
 
     def _update(self, tracks: Tracks, playing: bool) -> None:
         """Draw what is due: small at once, finely when all has come to rest."""
-        resting = not playing and time.perf_counter() - self._changed_s >= SETTLED_S
-        if self._settled or (resting and self._client.camera.image_height == 0):
+        # Changes are counted, for one may come while another is drawn.
+        begin_s, changes = time.perf_counter(), self._changes
+        resting = not playing and begin_s - self._changed_s >= SETTLED_S
+        if self._drawn in ((changes, resting), (changes, True)) or self._client.camera.image_height == 0:
             return
-        begin_s, changed_s = time.perf_counter(), self._changed_s
         try:
             self._draw(tracks, fine=resting)
             if resting:
@@ -118,7 +122,7 @@ class Session:
         except Exception:  # a visitor who sees an old picture is better off than one whose thread is dead
             if not self._gone.is_set():
                 logger.exception("the view of client %s", self._client.client_id)
-        self._settled = resting and changed_s == self._changed_s
+        self._drawn = changes, resting
         time.sleep(max(0.0, 1.0 / MAX_RATE - (time.perf_counter() - begin_s)))
 
     def _draw(self, tracks: Tracks, fine: bool) -> None:
@@ -155,15 +159,14 @@ class Session:
         self._nodes.show_frusta(cameras, self._viewer.pictures(timestep) if cameras and controls["pictures"] else None)
         self._shown_frusta = wanted
 
-    def _parts(self, wish: Wish):
+    def _parts(self, wish: Wish) -> Parts | None:
         if wish.show != "parts":
             return None
-        if not self._viewer.parts_known:
-            note = self._client.add_notification("Rigid parts", "Finding them ...", loading=True)
-            parts = self._viewer.parts()
-            note.remove()
-            return parts
-        return self._viewer.parts()
+        parts = self._viewer.parts()
+        if parts is None and not self._told:
+            self._client.add_notification("Rigid parts", "Looking for them ...", auto_close_seconds=5.0)
+            self._told = True
+        return parts
 
     def _camera(self, height: int) -> Camera:
         view = self._client.camera
