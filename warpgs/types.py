@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 Split = Literal["train", "test"]
 
@@ -49,6 +50,12 @@ class Camera:
         """The same camera with its picture resampled to ``width`` x ``height`` pixels."""
         scale = np.diag([width / self.width, height / self.height, 1.0])
         return replace(self, width=width, height=height, intrinsics=scale @ self.intrinsics)
+
+    def turned(self, turn: np.ndarray) -> Camera:
+        """The same camera turned about its center by a rotation vector in its own frame [rad], shape [3]."""
+        pose = self.world_from_camera.copy()
+        pose[:3, :3] = pose[:3, :3] @ Rotation.from_rotvec(turn).as_matrix()
+        return replace(self, world_from_camera=pose)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +167,9 @@ class Tracks:
     """Per-camera color correction: picture = exp(log_gain) * color + offset; shape [c, 3], float32."""
     camera_offsets: np.ndarray
     """See ``camera_log_gains``; shape [c, 3], float32."""
+    camera_turns: np.ndarray | None = None
+    """How far each training camera is turned about its center from its calibration: rotation vectors in its own frame
+    [rad], shape [c, 3], float32. None where none is."""
     harmonics: np.ndarray | None = None
     """As in Gaussians, shape [n, m, 3], float32; None where colors do not depend on the direction of sight."""
     birth: np.ndarray | None = None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import warp as wp
 
-from tests.reconstruct.room import BALL_CENTER, BALL_RADIUS, ring_of_cameras, texture
+from tests.reconstruct.splats import BALL, FIXED_NUMBER, STILL, WALL, pictures_of
 from warpgs.particles import logit
 from warpgs.reconstruct.config import DensifyConfig, Rates, ReconstructConfig
 from warpgs.reconstruct.fit import reconstruct
@@ -16,48 +16,8 @@ from warpgs.reconstruct.snapshot import Snapshot
 from warpgs.render.renderer import Renderer
 from warpgs.types import Frame, Gaussians
 
-BALL, WALL = 200, 700
-STILL = Rates(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-FIXED_NUMBER = DensifyConfig(every=0)
 GAINS = np.random.default_rng(4).normal(0.2, 0.15, (6, 3))
 """Logarithms of what each camera does to colors; their mean is not neutral."""
-
-
-@pytest.fixture(scope="module")
-def truth() -> Gaussians:
-    """A ball of moving particles within a closed shell of others, opaque; foreground and background interleaved."""
-    rng = np.random.default_rng(0)
-    count = BALL + WALL
-    directions = rng.normal(size=(count, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    moving = rng.permutation(np.arange(count) < BALL)
-    means = BALL_CENTER + directions * np.where(moving, BALL_RADIUS, 4.0)[:, None]
-    return Gaussians(
-        means=means.astype(np.float32),
-        rotations_wxyz=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
-        log_scales=np.log(np.where(moving, 0.07, 0.5))[:, None].repeat(3, axis=1).astype(np.float32),
-        colors=(0.6 * np.clip(texture(means), 0.1, 0.9)).astype(np.float32),
-        opacity_logits=np.full(count, 3.0, np.float32),
-        foreground=np.where(moving, 0.95, 0.05).astype(np.float32),
-    )
-
-
-def pictures_of(gaussians: Gaussians, log_gains: np.ndarray) -> Frame:
-    """What cameras of these gains see."""
-    cameras, renderer = ring_of_cameras(len(log_gains), 64, 36), Renderer("cpu", threads=1)
-    views = [renderer.view(gaussians, camera, near=NEAR_RADII * scene_radius(cameras)) for camera in cameras]
-
-    def stored(plane: np.ndarray) -> np.ndarray:
-        assert plane.max() <= 1.0
-        return np.round(255.0 * plane).astype(np.uint8)
-
-    images = tuple(stored(view.color * np.exp(gain)) for view, gain in zip(views, log_gains, strict=True))
-    return Frame(0, 0.0, cameras, images, tuple(stored(view.foreground) for view in views))
-
-
-@pytest.fixture(scope="module")
-def frame(truth) -> Frame:
-    return pictures_of(truth, np.zeros((6, 3)))
 
 
 def objective_of(frame: Frame, views_per_step: int = 2) -> Objective:
@@ -69,7 +29,7 @@ def objective_of(frame: Frame, views_per_step: int = 2) -> Objective:
 def fit(start: Gaussians, frame: Frame, config: ReconstructConfig, *, seed: int = 0, progress=None):
     """The fitted Gaussians, and the log gains and offsets of the cameras."""
     objective = objective_of(frame, config.views_per_step)
-    fitted = reconstruct(start, objective, config, seed=seed, progress=progress)
+    fitted, _ = reconstruct(start, objective, config, seed=seed, progress=progress)
     return fitted, objective.log_gains.numpy(), objective.offsets.numpy()
 
 

@@ -133,8 +133,9 @@ def test_gradient_of_the_first_particles_is_that_of_the_full_backward(active_cou
     for name, gradient in driver.gradients(world, adj_image, active_count=active_count, dtype=dtype).items():
         if driver.device == "cpu":
             np.testing.assert_array_equal(gradient, full[name][:active_count], err_msg=name)
-        else:  # atomics are not ordered
-            np.testing.assert_allclose(gradient, full[name][:active_count], rtol=1e-4, err_msg=name)
+        else:  # atomics are not ordered: sums that cancel differ by the rounding of their terms
+            size = np.abs(full[name]).max(initial=0.0)
+            np.testing.assert_allclose(gradient, full[name][:active_count], rtol=1e-4, atol=1e-6 * size, err_msg=name)
 
 
 def test_gradient_of_a_quaternion_is_tangent_to_its_sphere(world, driver):

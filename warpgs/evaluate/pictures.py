@@ -71,8 +71,9 @@ def compare_pictures(
         for index, timestep in enumerate(tracks.timesteps):
             frame = scaled(scene.frame(timestep, split), image_scale)
             for number, camera in enumerate(frame.cameras):
-                color = renderer.view(tracks.at(index), camera).color
                 # By split, not by name: in a broken capture a held-out camera may share a training camera's name.
+                taken = refined(camera, tracks) if split == "train" else camera
+                color = renderer.view(tracks.at(index), taken).color
                 color = corrected(color, tracks, camera.name) if split == "train" else color
                 mask = None if frame.masks is None else frame.masks[number]
                 view = _View(camera, frame.images[number], np.clip(color, 0.0, 1.0), mask)
@@ -108,6 +109,13 @@ def corrected(color: np.ndarray, tracks: Tracks, camera_name: str) -> np.ndarray
         return color
     index = tracks.camera_names.index(camera_name)
     return np.exp(tracks.camera_log_gains[index]) * color + tracks.camera_offsets[index]
+
+
+def refined(camera: Camera, tracks: Tracks) -> Camera:
+    """A training camera as it was turned while the first timestep was fitted; others as they are."""
+    if tracks.camera_turns is None or camera.name not in tracks.camera_names:
+        return camera
+    return camera.turned(tracks.camera_turns[tracks.camera_names.index(camera.name)])
 
 
 def scaled(frame: Frame, image_scale: float) -> Frame:

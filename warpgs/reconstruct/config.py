@@ -30,6 +30,8 @@ class Rates:
     """Per-camera color corrections (log gain and offset)."""
     harmonics: float = 1.25e-4
     """Coefficients of spherical harmonics of degree 1 and more, where there are any."""
+    turns: float = 0.0
+    """Turns of the cameras about their centers [rad]; 0: they stay as calibrated."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from warpgs.reconstruct.densify import RESET_OPACITY, ScreenGradients, densify
 from warpgs.reconstruct.iteration import Iteration
 from warpgs.reconstruct.objective import Objective, scene_radius
 from warpgs.reconstruct.order import ViewOrder
+from warpgs.reconstruct.refine import CameraRefinement
 from warpgs.reconstruct.snapshot import Snapshot
 from warpgs.types import Gaussians
 
@@ -44,7 +45,7 @@ def reconstruct(
     *,
     seed: int,
     progress: Progress | None = None,
-) -> Gaussians:
+) -> tuple[Gaussians, np.ndarray | None]:
     """Fit ``gaussians`` to the pictures that ``objective`` holds, and its color corrections along.
 
     Args:
@@ -55,11 +56,16 @@ def reconstruct(
         progress: Called now and then.
 
     Returns:
-        The fitted Gaussians, those of the foreground first.
+        The fitted Gaussians, those of the foreground first, and the turns of the cameras where they are refined; see
+        ``CameraRefinement``.
     """
     radius = scene_radius(objective.cameras)
     rates = asdict(config.rates)
     correction_rate = rates.pop("corrections")
+    turn_rate = rates.pop("turns")
+    refinement = None
+    if turn_rate > 0.0:
+        refinement = CameraRefinement(objective, _middle(gaussians), turn_rate, config.steps)
     rates["means"] *= radius
     particles = Particles.upload(_with_harmonics(gaussians, config.harmonics_degree), objective.device)
     adam = Adam(particles.named(), {name: rates[name] for name in particles.named()})
@@ -72,12 +78,16 @@ def reconstruct(
     def update() -> None:
         fit.adam.step(fit.gradients.named())
         correction_adam.step(adj_corrections)
+        if refinement is not None:
+            refinement.step()
 
     def prepared() -> tuple[Iteration, Snapshot]:
         if objective.one_graph:
             objective.reserve(fit.particles, len(fit.gradients))
         arrays = [*fit.particles.named().values(), *fit.adam.state(), *fit.screen_gradients.state()]
         arrays += [*corrections.values(), *correction_adam.state()]
+        if refinement is not None:
+            arrays += refinement.state()
         adj = list(adj_corrections.values())
         return Iteration(objective, fit.particles, fit.gradients, update, adj_corrections=adj), Snapshot(arrays)
 
@@ -97,7 +107,13 @@ def reconstruct(
     fitted = fit.particles.download()
     if config.neutral_corrections:
         fitted = _neutralized(fitted, objective)
-    return _foreground_first(fitted)
+    return _foreground_first(fitted), None if refinement is None else refinement.turns()
+
+
+def _middle(gaussians: Gaussians) -> np.ndarray:
+    """Of what moves, or of everything where nothing does [m], shape [3]."""
+    moves = gaussians.foreground >= 0.5
+    return np.median(gaussians.means[moves] if moves.any() else gaussians.means, axis=0)
 
 
 def _halts(config: ReconstructConfig) -> list[int]:

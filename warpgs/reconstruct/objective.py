@@ -53,6 +53,7 @@ class Objective:
         image_scale: float = 1.0,
         with_background: bool = False,
         corrections: tuple[np.ndarray, np.ndarray] | None = None,
+        refines_poses: bool = False,
     ) -> None:
         """Prepare for pictures.
 
@@ -65,6 +66,7 @@ class Objective:
             with_background: Compare the background share too, as the published protocol does (its mask picture is
                 foreground, nothing, background); otherwise the foreground share alone.
             corrections: Log gains and offsets of all cameras, shape [cameras, 3] each; neutral when None.
+            refines_poses: Whether ``adj_poses`` receives gradients.
         """
         self.device = device
         self.channels = COLOR_SHARES if with_background else COLOR_MASK
@@ -82,6 +84,9 @@ class Objective:
         self._last_views: list[int] = []
         self._particles = self._gradients = Particles.zeros(0, device)  # of the last step: captured launches use them
         self._corrections = corrections
+        self._refines_poses = refines_poses
+        self.adj_poses = wp.zeros((0, 6), dtype=wp.float64, device=device)
+        """Gradient by the poses of all cameras where wanted, shape [cameras, 6]; see ``Rasterizer.backward``."""
         self._device_weights = wp.array(self._weights, dtype=float, device=device)
         self._corrected = False
         self.cameras: tuple[Camera, ...] = ()
@@ -119,6 +124,8 @@ class Objective:
             log_gains, offsets = self._corrections or (neutral, neutral)
             self.log_gains = wp.array(log_gains, dtype=float, device=self.device)
             self.offsets = wp.array(offsets, dtype=float, device=self.device)
+            if self._refines_poses:
+                self.adj_poses = wp.zeros((len(cameras), 6), dtype=wp.float64, device=self.device)
         sizes = [_size(camera) for camera in cameras]
         self._pictures = {
             size: Pictures(sizes.count(size), (len(self.channels), *size), self.device) for size in dict.fromkeys(sizes)
@@ -295,7 +302,8 @@ class Objective:
             inputs = [rasterizer.records, rasterizer.width, rasterizer.height]
             wp.launch(drawn_area_kernel, 1, inputs, [worker.area], device=self.device, record_tape=False)
         self._compare(worker, view, pictures, picture, worker.area if moving_only else None)
-        rasterizer.backward(self._particles, self.views, view, worker.loss.adj_image, worker.gradients)
+        inputs = [self._particles, self.views, view, worker.loss.adj_image, worker.gradients]
+        rasterizer.backward(*inputs, adj_views=self.adj_poses)
 
     def _compare(
         self, worker: Worker, view: wp.array, pictures: Pictures, picture: wp.array, area: wp.array | None

@@ -67,6 +67,8 @@ def check_gaussians(path: Path, arrays: Arrays) -> None:
     check_particles(path, arrays)
     for name in ("camera_log_gains", "camera_offsets"):
         _check_float32(path, arrays, name, (len(names), 3))
+    if "camera_turns" in arrays:
+        _check_float32(path, arrays, "camera_turns", (len(names), 3))
     if "world_from_run" in arrays:
         Similarity.of(arrays["world_from_run"], f"{path}: world_from_run")
 

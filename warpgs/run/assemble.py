@@ -60,6 +60,7 @@ def assemble(
         camera_names=tuple(map(str, first["camera_names"])),
         camera_log_gains=first["camera_log_gains"],
         camera_offsets=first["camera_offsets"],
+        camera_turns=first.get("camera_turns"),
         birth=np.repeat(birth, [len(part["means"]) for part in parts]).astype(np.int32),
         **_over_time(judgments, len(constant["foreground"])),
     )

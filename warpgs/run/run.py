@@ -197,6 +197,7 @@ class Run:
         camera_names: Sequence[str],
         camera_log_gains: np.ndarray,
         camera_offsets: np.ndarray,
+        camera_turns: np.ndarray | None = None,
         world_from_run: Similarity = WORLD,
     ) -> None:
         """Store the first timestep and all that stays constant, before the first pose.
@@ -206,6 +207,7 @@ class Run:
             camera_names: Training cameras, c of them.
             camera_log_gains: Color correction, shape [c, 3], float32.
             camera_offsets: Color correction, shape [c, 3], float32.
+            camera_turns: From their calibration, as in Tracks, shape [c, 3], float32; none when None.
             world_from_run: From the frame and unit of all that is stored; float32 has its digits near that origin.
 
         Raises:
@@ -220,6 +222,8 @@ class Run:
         arrays["camera_names"] = np.array(camera_names, dtype=np.str_)
         arrays["camera_log_gains"] = camera_log_gains
         arrays["camera_offsets"] = camera_offsets
+        if camera_turns is not None:
+            arrays["camera_turns"] = camera_turns
         arrays["world_from_run"] = world_from_run.matrix
         check_gaussians(path, arrays)
         write_npz(path, arrays)

@@ -20,6 +20,7 @@ from warpgs.reconstruct.config import ReconstructConfig
 from warpgs.reconstruct.fit import Progress, reconstruct
 from warpgs.reconstruct.motion import MotionMasks
 from warpgs.reconstruct.objective import Objective
+from warpgs.reconstruct.refine import turned_cameras
 from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
 from warpgs.run import Run
 from warpgs.track.births import Newcomers, fit_newcomers
@@ -96,6 +97,7 @@ def track(
         frame = working.frame_in(seen)
         if frame.timestep == wanted[0]:
             first, psnr = engine.reconstruct(scene, frame, progress)
+            frame = turned_cameras(frame, first.turns)
             follower = _Follower(engine, first)
             if run is not None:
                 names = [camera.name for camera in frame.cameras]
@@ -104,11 +106,13 @@ def track(
                     camera_names=names,
                     camera_log_gains=first.corrections[0],
                     camera_offsets=first.corrections[1],
+                    camera_turns=first.turns,
                     world_from_run=working.world_from_work,
                 )
         else:
             if follower is None:
                 follower = _resumed(engine, run, wanted[:done])
+            frame = turned_cameras(frame, follower.turns)
             psnr, born = follower.step(frame, progress)
             if run is not None and born is not None:
                 run.write_births(frame.timestep, born)
@@ -128,6 +132,8 @@ class _First:
     gaussians: Gaussians
     corrections: tuple[np.ndarray, np.ndarray]
     """Log gains and offsets of the training cameras, shape [c, 3] each."""
+    turns: np.ndarray | None
+    """Of the training cameras from their calibration, shape [c, 3]; see ``CameraRefinement``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +167,9 @@ class _Engine:
                     )
             yield frame if motion is None or frame.masks is not None else motion.add_to(frame, over)
 
-    def objective(self, stage: ReconstructConfig | FollowConfig, corrections: tuple | None = None) -> Objective:
+    def objective(
+        self, stage: ReconstructConfig | FollowConfig, corrections: tuple | None = None, *, refines_poses: bool = False
+    ) -> Objective:
         return Objective(
             (stage.image_weight, stage.mask_weight),
             views_per_step=stage.views_per_step,
@@ -170,6 +178,7 @@ class _Engine:
             image_scale=self.config.image_scale,
             with_background=stage.background_channel,
             corrections=corrections,
+            refines_poses=refines_poses,
         )
 
     def reconstruct(self, scene: Scene, frame: Frame, progress: Progress | None) -> tuple[_First, float]:
@@ -186,11 +195,12 @@ class _Engine:
         if frame.masks is None and cloud.foreground is None and self.still:
             cloud = replace(cloud, foreground=np.zeros(len(cloud.points), bool))
         seed = seed_from_cloud(cloud, frame, stage.seed, device=self.device)
-        objective = self.objective(stage)
+        refines = stage.rates.turns > 0.0
+        objective = self.objective(stage, refines_poses=refines)
         objective.load(frame)
-        gaussians = reconstruct(seed, objective, stage, seed=self.config.seed, progress=progress)
+        gaussians, turns = reconstruct(seed, objective, stage, seed=self.config.seed, progress=progress)
         corrections = objective.log_gains.numpy().copy(), objective.offsets.numpy().copy()
-        return _First(gaussians, corrections), objective.psnr()
+        return _First(gaussians, corrections, turns), objective.psnr()
 
     def tracker(self, generations: Generations, corrections: tuple) -> Tracker:
         """A tracker that stands where each particle was born."""
@@ -217,7 +227,7 @@ class _Follower:
 
     def __init__(self, engine: _Engine, first: _First, births: Sequence[Gaussians] = ()) -> None:
         """Stand at the first timestep, or at that of the last birth."""
-        self._engine, self._corrections = engine, first.corrections
+        self._engine, self._corrections, self.turns = engine, first.corrections, first.turns
         config = engine.config
         self._unexplained = Unexplained(engine.device, engine.executor)
         self._newcomers = Newcomers(config.follow.births, config.reconstruct.seed, engine.device, self._unexplained)
@@ -319,7 +329,7 @@ def _read(scene: Scene, timestep: int) -> Frame:
 def _resumed(engine: _Engine, run: Run, done: Sequence[int]) -> _Follower:
     """A follower that stands at the last of the timesteps ``done``."""
     tracks = run.tracks(range(done[0], done[0] + 1))
-    first = _First(run.gaussians(), (tracks.camera_log_gains, tracks.camera_offsets))
+    first = _First(run.gaussians(), (tracks.camera_log_gains, tracks.camera_offsets), tracks.camera_turns)
     follower = _Follower(engine, first, list(run.births().values()))
     last, *before = (run.read_pose(timestep) for timestep in reversed(done[-2:]))
     poses = [(pose.means, pose.rotations_wxyz) for pose in (last, *before)]
