@@ -12,7 +12,7 @@ from scenes.synthetic import tumble
 from tests.perfect_run import NoSettings, write_perfect_run
 from warpgs.evaluate import evaluate, table
 from warpgs.evaluate.images import psnr
-from warpgs.evaluate.pictures import corrected, flicker, scaled
+from warpgs.evaluate.pictures import corrected, flicker, refined, scaled
 from warpgs.evaluate.plots import save_plots
 from warpgs.render import Renderer
 from warpgs.run import Run
@@ -149,6 +149,20 @@ def test_corrected_applies_the_camera_of_that_name_only(run):
     color = np.full((2, 2, 3), 0.5, np.float32)
     np.testing.assert_allclose(corrected(color, tracks, tracks.camera_names[1])[0, 0], [2.25, 2.75, 3.25], rtol=1e-6)
     np.testing.assert_array_equal(corrected(color, tracks, "elsewhere"), color)
+
+
+def test_refined_turns_the_camera_of_that_name_only(run, scene):
+    tracks = run.tracks()
+    camera = scene.cameras("train", 0)[1]
+    assert refined(camera, tracks) is camera
+    turn = np.array([0.0, 0.1, 0.0], np.float32)
+    turns = np.where(np.arange(len(tracks.camera_names))[:, None] == tracks.camera_names.index(camera.name), turn, 0.0)
+    turned = refined(camera, replace(tracks, camera_turns=turns))
+    relative = camera.camera_from_world @ turned.world_from_camera
+    ahead = [np.sin(0.1), 0.0, np.cos(0.1)]  # to the right
+    np.testing.assert_allclose(relative[:3, 2], ahead, atol=1e-6)
+    np.testing.assert_allclose(relative[:3, 3], 0.0, atol=1e-6)
+    assert refined(replace(camera, name="elsewhere"), replace(tracks, camera_turns=turns)).name == "elsewhere"
 
 
 def test_json_is_strict_and_names_units(report):

@@ -39,6 +39,17 @@ def test_run_keeps_harmonics_bit_for_bit(tmp_path: Path, coefficients: int):
         assert stored.harmonics.tobytes() == harmonics.tobytes()
 
 
+def test_run_keeps_the_turns_of_cameras(tmp_path: Path):
+    neutral, turns = np.zeros((1, 3), np.float32), np.array([[1e-3, -2e-3, 3e-3]], np.float32)
+    cameras = {"camera_names": ("7",), "camera_log_gains": neutral, "camera_offsets": neutral}
+    for name, given in (("turned", turns), ("as calibrated", None)):
+        with Run.create(tmp_path / name, FakeScene(), Config()) as run:
+            run.write_gaussians(make_gaussians(), **cameras, camera_turns=given)
+            run.write_pose(0, *make_pose(0), metrics={})
+    np.testing.assert_array_equal(Run.open(tmp_path / "turned").tracks().camera_turns, turns)
+    assert Run.open(tmp_path / "as calibrated").tracks().camera_turns is None
+
+
 @pytest.mark.parametrize(
     ("harmonics", "message"),
     [
@@ -182,6 +193,8 @@ def test_run_refuses_gaussians_that_cannot_be_right(tmp_path: Path):
             run.write_gaussians(make_gaussians(0), **cameras)
         with pytest.raises(ValueError, match=r"camera_offsets: expected shape \[0, 3\]"):
             run.write_gaussians(gaussians, **cameras | {"camera_offsets": np.zeros((1, 3), np.float32)})
+        with pytest.raises(ValueError, match=r"camera_turns: expected shape \[0, 3\]"):
+            run.write_gaussians(gaussians, **cameras, camera_turns=np.zeros((1, 3), np.float32))
         assert not (tmp_path / "gaussians.npz").exists()
         run.write_gaussians(gaussians, **cameras)
 

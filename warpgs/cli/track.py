@@ -6,13 +6,17 @@ import argparse
 import shlex
 from dataclasses import dataclass, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, Suppress
 
 from warpgs.cli.priors import PriorTexts, load_priors
 from warpgs.cli.shared import Flag, Verb, description, parse_timesteps, progress_bar
+
+if TYPE_CHECKING:  # loaded where they are needed: --help must not wait for them
+    from warpgs.run import Run
+    from warpgs.types import Scene
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,24 @@ def track_scene(arguments: Track) -> None:
         for state in track(scene, config, run=run, timesteps=timesteps, progress=show, priors=priors):
             bar.update()
             bar.set_postfix_str(f"timestep {state.timestep}, {state.psnr:.1f} dB, {state.seconds:.1f} s")
+    tell_of_turns(run, scene)
     print(f"{len(run.completed)} timesteps in {arguments.run}; next: warpgs evaluate {shlex.quote(str(arguments.run))}")
+
+
+def tell_of_turns(run: Run, scene: Scene) -> None:
+    """How far the calibration was off, where cameras were refined."""
+    import numpy as np
+
+    first = run.tracks(range(run.timesteps[0], run.timesteps[0] + 1))
+    if first.camera_turns is None:
+        return
+    focal = {camera.name: camera.intrinsics[0, 0] for camera in scene.cameras("train", run.timesteps[0])}
+    pixels = np.linalg.norm(first.camera_turns, axis=1) * [focal[name] for name in first.camera_names]
+    worst = int(pixels.argmax())
+    print(
+        f"cameras turned by {np.sqrt((pixels**2).mean()):.2f} px from their calibration to fit the first timestep, "
+        f"at most {pixels[worst]:.2f} px ({first.camera_names[worst]})"
+    )
 
 
 def how_to_go_on(arguments: Track, argv: list[str]) -> str:

@@ -64,7 +64,7 @@ def reconstruct(
     correction_rate = rates.pop("corrections")
     turn_rate = rates.pop("turns")
     refinement = None
-    if turn_rate > 0.0:
+    if objective.adj_poses.size:
         refinement = CameraRefinement(objective, _middle(gaussians), turn_rate, config.steps)
     rates["means"] *= radius
     particles = Particles.upload(_with_harmonics(gaussians, config.harmonics_degree), objective.device)

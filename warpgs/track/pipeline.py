@@ -195,8 +195,7 @@ class _Engine:
         if frame.masks is None and cloud.foreground is None and self.still:
             cloud = replace(cloud, foreground=np.zeros(len(cloud.points), bool))
         seed = seed_from_cloud(cloud, frame, stage.seed, device=self.device)
-        refines = stage.rates.turns > 0.0
-        objective = self.objective(stage, refines_poses=refines)
+        objective = self.objective(stage, refines_poses=stage.refine_cameras)
         objective.load(frame)
         gaussians, turns = reconstruct(seed, objective, stage, seed=self.config.seed, progress=progress)
         corrections = objective.log_gains.numpy().copy(), objective.offsets.numpy().copy()
