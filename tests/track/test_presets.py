@@ -43,6 +43,7 @@ PROTOCOL = {
     # "colour (RGB)"
     "reconstruct.harmonics_degree": 0,
     "reconstruct.neutral_corrections": False,
+    "reconstruct.refine_cameras": False,
     # "iterations 500-5000 every 100, threshold 2e-4"
     "reconstruct.densify.grow": "all",
     "reconstruct.densify.start": 500,
@@ -88,6 +89,7 @@ WITHOUT_EFFECT = {
     "follow.priors.floor": "a place in the scene",
     "reconstruct.densify.maximum": "beyond what the protocol reaches",
     "reconstruct.rates.harmonics": "there are none",
+    "reconstruct.rates.turns": "cameras stay",
     "reconstruct.seed.": "the start is another matter",
     "device": "where",
     "threads": "where",
