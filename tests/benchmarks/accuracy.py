@@ -47,7 +47,7 @@ ABLATION = {
     "no rigidity": "fast:follow.priors.rigidity=0",
     "no rotation": "fast:follow.priors.rotation=0",
     "no isometry": "fast:follow.priors.isometry=0",
-    "no ground": "fast:follow.priors.ground=0",
+    "ground": "fast:follow.priors.ground=7",
     "no mask": "fast:reconstruct.mask_weight=0,follow.mask_weight=0",
     "no prediction": "fast:follow.prediction='none'",
     "linear prediction": "fast:follow.prediction='linear'",
@@ -56,6 +56,7 @@ ABLATION = {
     "previous reference": "fast:follow.priors.reference='previous'",
     "no regrouping": "fast:follow.regroup=False",
     "mask weight 3": "fast:reconstruct.mask_weight=3,follow.mask_weight=3",
+    "cameras as calibrated": "fast:reconstruct.refine_cameras=False",
     "no local rotations": "fast:follow.priors.tracked_rotation=1",
 }
 """Settings of the ablation: each switches one thing off, or back to the published choice."""
