@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from warpgs.checks import refuse, sentence
 from warpgs.types import Camera
@@ -20,8 +21,12 @@ END_MARKERS = (b"\xff\xd9", b"IEND")
 """What the last bytes of a whole JPEG or PNG hold."""
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 """What pictures are called where a folder is searched for them."""
+GRAY_16 = "I;16"
+"""What Pillow's modes of gray pictures of 16 bits begin with; of those in color it gives the upper 8."""
 DEEP = ("I", "F")
-"""First letters of Pillow's modes of more than 8 bits."""
+"""First letters of its modes of 32 bits."""
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
+"""The EXIF tag of how a picture was held, and its values for a quarter of a turn."""
 _Taken = TypeVar("_Taken")
 
 
@@ -59,18 +64,31 @@ def _open(path: Path) -> Image.Image:
 def _open_picture(path: Path, camera: Camera) -> Image.Image:
     """Open a picture and check its size."""
     picture = _open(path)
-    if picture.size != (camera.width, camera.height):
+    if picture.size != (camera.width, camera.height) and not _lies_on_its_side(picture, camera):
         picture.close()
         rule, got = f"{camera.width}x{camera.height} pixels", f"{picture.size[0]}x{picture.size[1]}"
         refuse(path, rule, got, "re-export the picture at the size its calibration names")
     return picture
 
 
+def _lies_on_its_side(picture: Image.Image, camera: Camera) -> bool:
+    """Whether a picture has the camera's size once it is turned as its EXIF says. Where it has it unturned, the
+    calibration is that of the stored pixels, as COLMAP's is, and EXIF does not count."""
+    if picture.size != (camera.height, camera.width):
+        return False
+    try:
+        return picture.getexif().get(ORIENTATION) in TURNED
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):  # damaged
+        return False
+
+
 def _pixels(path: Path, camera: Camera, mode: str | None) -> np.ndarray:
-    """Decode a picture, converted to ``mode`` where given."""
+    """Decode a picture, upright, converted to ``mode`` where given."""
     with _open_picture(path, camera) as picture:
         try:
-            return np.array(picture.convert(mode) if mode else picture)
+            on_side = picture.size != (camera.width, camera.height)
+            upright = ImageOps.exif_transpose(picture) if on_side else picture
+            return np.array(upright.convert(mode) if mode else upright)
         except (OSError, SyntaxError, ValueError) as error:
             raise OSError(sentence(path, "a whole picture", error, "copy the file again")) from error
 
@@ -79,8 +97,11 @@ def read_image(path: Path, camera: Camera) -> np.ndarray:
     """A picture as RGB, uint8, shape [height, width, 3]."""
     with _open_picture(path, camera) as picture:
         mode, has_alpha = picture.mode, picture.has_transparency_data
+    if mode.startswith(GRAY_16):
+        gray = (_pixels(path, camera, None) >> 8).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
     if mode.startswith(DEEP):
-        refuse(path, "8 bits per channel", f"Pillow's mode {mode}", "convert the picture to 8 bits")
+        refuse(path, "8 or 16 bits per channel", f"Pillow's mode {mode}", "convert the picture to 16 bits")
     if has_alpha and (_pixels(path, camera, "RGBA")[..., 3] < 255).any():
         refuse(path, "an opaque picture", "transparent pixels", "put it over a color; what was opaque can be its mask")
     return _pixels(path, camera, "RGB")

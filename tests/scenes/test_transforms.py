@@ -221,8 +221,8 @@ def test_broken_pictures_are_refused_with_their_name(folder):
 
 def test_deep_and_transparent_pictures_are_refused(folder):
     picture = folder / "images" / "cam1" / "000000.png"
-    Image.fromarray(np.zeros((24, 40), np.uint16)).save(picture)
-    with pytest.raises(ValueError, match="expected 8 bits per channel, got Pillow's mode I"):
+    Image.fromarray(np.zeros((24, 40), np.float32)).save(picture, format="TIFF")
+    with pytest.raises(ValueError, match="expected 8 or 16 bits per channel, got Pillow's mode F"):
         open_scene(folder).frame(0)
     Image.fromarray(np.full((24, 40, 4), 128, np.uint8)).save(picture)
     with pytest.raises(ValueError, match="expected an opaque picture, got transparent pixels"):
