@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from scenes.synthetic import SyntheticOptions
+from scenes.synthetic import SyntheticOptions, tumble
+from tests.scenes.panoptic_folder import TINY
+from tests.scenes.videos_folder import all_cameras, anipose, write_videos
 from warpgs.cli import main
 from warpgs.diagnose import examine, match_features
 from warpgs.diagnose.faults import views_of
@@ -114,4 +116,20 @@ def test_inspect_writes_a_page_that_needs_no_other_file(tmp_path, monkeypatch, c
     assert Image.open(tmp_path / "page.png").size[1] > 1000
     assert main(argv) == 1 and "--overwrite" in capsys.readouterr().err
     assert main(["inspect", "plain", "--page", "page.txt"]) == 1 and ".html" in capsys.readouterr().err
-    assert main(["inspect", "plain", "--timestep", "999"]) == 1 and "from 0 to" in capsys.readouterr().err
+    assert main(["inspect", "plain", "--timesteps", "999:1000"]) == 1 and "from 0 to" in capsys.readouterr().err
+
+
+def test_inspect_tells_the_clock_of_videos_also_with_masks_of_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scene = tumble(TINY)
+    write_videos(tmp_path / "rig", scene)
+    anipose(tmp_path / "rig", all_cameras(scene), ())
+    for camera in all_cameras(scene):
+        (tmp_path / "masks" / f"cam{camera.name}").mkdir(parents=True)
+        Image.new("L", (camera.width, camera.height), 80).save(tmp_path / "masks" / f"cam{camera.name}" / "1.png")
+    argv = ["inspect", "rig", "--masks", "masks"]
+    assert main([*argv, "--timesteps", "1:2"]) == 0
+    printed = capsys.readouterr().out
+    assert "good: pictures are at most 0.00 frames from their instants" in printed
+    assert "31.4 % of the pixels at timestep 1" in printed
+    assert main(argv) == 1 and "expected a mask cam0/000000.png" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional
 
-from warpgs.cli.shared import Flag, Verb, print_table
+from warpgs.cli.shared import Flag, Verb, parse_timesteps, print_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,8 +38,8 @@ class Inspect:
     """Where to draw the camera poses, a .png; <scene>_cameras.png in the current folder when not given."""
     page: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
     """Where to write a page of all findings and pictures that needs no other file, a .html; and a .png beside it."""
-    timestep: int = 0
-    """The instant whose pictures are looked at."""
+    timesteps: Annotated[str | None, tyro.conf.arg(metavar="START:STOP")] = None
+    """Which instants to check, all when not given; the pictures of the first are looked at."""
     masks: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Masks of your own: <camera>/<timestep>.png, as `warpgs masks` writes them."""
     overwrite: Flag = False
@@ -62,10 +62,11 @@ def inspect_scene(arguments: Inspect) -> None:
         if path is not None:
             check_absent(path, arguments.overwrite)
     scene = open_scene(arguments.scene, masks=arguments.masks)
-    check_timesteps(scene.name, range(arguments.timestep, arguments.timestep + 1), scene.timestep_count)
-    scene.validate(range(scene.timestep_count))
-    frame = _all_views(scene, arguments.timestep)
-    rows, missing = _describe(scene)
+    timesteps = parse_timesteps(arguments.timesteps, scene.timestep_count)
+    check_timesteps(scene.name, timesteps, scene.timestep_count)
+    scene.validate(timesteps)
+    frame = _all_views(scene, timesteps[0])
+    rows, missing = _describe(scene, timesteps[0])
     pairs = match_features(frame)
     cloud = scene.point_cloud() or triangulated(frame, pairs, MOST_ERROR_PX)
     points = None if cloud is None else cloud.points
@@ -87,10 +88,10 @@ def inspect_scene(arguments: Inspect) -> None:
     print("missing: " + ("; ".join(missing) if missing else "nothing"))
 
 
-def _describe(scene: Scene) -> tuple[dict[str, str], list[str]]:
+def _describe(scene: Scene, timestep: int) -> tuple[dict[str, str], list[str]]:
     """What a scene has, and what it lacks and what that means."""
     train, test = scene.cameras("train"), scene.cameras("test")
-    frame, cloud, truth = scene.frame(0), scene.point_cloud(), scene.ground_truth()
+    frame, cloud, truth = scene.frame(timestep), scene.point_cloud(), scene.ground_truth()
     sizes = sorted({f"{camera.width}x{camera.height}" for camera in (*train, *test)})
     count = scene.timestep_count
     rows = {
@@ -105,7 +106,7 @@ def _describe(scene: Scene) -> tuple[dict[str, str], list[str]]:
         missing.append("masks (made from what moves, where cameras stand still)")
     else:
         share = sum(float(mask.mean()) for mask in frame.masks) / (255.0 * len(frame.masks))
-        rows["masks"] = f"{100.0 * share:.1f} % of the pixels at timestep 0 are foreground"
+        rows["masks"] = f"{100.0 * share:.1f} % of the pixels at timestep {timestep} are foreground"
     if cloud is None:
         rows["point cloud"] = "none"
         missing.append("point cloud (the first timestep starts from the masks)")
@@ -132,8 +133,9 @@ def _all_views(scene: Scene, timestep: int) -> Frame:
 
 def _frame_errors(scene: Scene) -> np.ndarray | None:
     """How far from its instant each picture was taken [frames], where a recording tells."""
-    from scenes import VideosScene
+    from scenes import MaskedScene, VideosScene
 
+    scene = scene.scene if isinstance(scene, MaskedScene) else scene
     return scene.time_errors_s * scene.fps if isinstance(scene, VideosScene) else None
 
 
