@@ -104,6 +104,28 @@ of = "scene"
     assert_same(edit.remove(tracks, chosen), rest)
 
 
+def test_parts_are_cut_out_one_after_the_other(tmp_path):
+    tracks, parts = make_rigid(bodies=3)
+    steps = (
+        CUT
+        + 'part = "part_00"\n'
+        + CUT.replace("bit", "other")
+        + 'part = "part_02"\n[[step]]\ndo = "remove"\nof = "{}"'
+    )
+    for piece, name in (("bit", "part_00"), ("other", "part_02")):
+        left = do(tmp_path, tracks, steps.format(piece), parts)
+        gone = {tuple(mean) for mean in tracks.means[0, edit.by_part(parts, name)].tolist()}
+        assert (
+            gone.isdisjoint(map(tuple, left.means[0].tolist())) and len(left.foreground) == len(tracks.foreground) - 40
+        )
+
+
+def test_parts_of_what_has_changed_are_not_guessed(tmp_path):
+    tracks, parts = make_rigid()
+    with pytest.raises(ValueError, match=r"line 5 .*a piece of the base, got one whose particles changed"):
+        do(tmp_path, tracks, '[[step]]\ndo = "split"\n' + CUT + 'part = "part_00"', parts)
+
+
 def test_pieces_inserted_attached_duplicated_and_put_together(tmp_path):
     tracks, parts = make_rigid()
     export(make_simple([[[0.0, 0, 0], [0, 0, 1]]]), tmp_path / "hat.ply")
