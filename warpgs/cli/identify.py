@@ -34,6 +34,8 @@ class Identify:
     """Timesteps to fit to, the first of the run; 60 % of them when not given."""
     material: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """What is known: parameters to start from, colliders, pins."""
+    hold: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART ...")] = ()
+    """Parts that move as tracked; "deformable" for what is in no part."""
     parts: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """Rigid parts, a file of warpgs parts; found when not given."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
@@ -61,7 +63,7 @@ def identify_run(arguments: Identify) -> None:
     parts = None if arguments.parts is None else read_parts(arguments.parts, tracks)
     with tqdm(desc="identify", unit="window", dynamic_ncols=True) as bar:
         found = identify(
-            tracks, arguments.parameters.split(","), material, parts=parts, fitted=arguments.fitted,
+            tracks, arguments.parameters.split(","), material, parts=parts, hold=arguments.hold, fitted=arguments.fitted,
             device=arguments.device, progress=lambda done: bar.update(done - bar.n),
         )  # fmt: skip
     _print(found)

@@ -7,7 +7,7 @@ parameter explains, after a coarse look at the whole range: a bounce that comes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from warpgs.bodies import Parts, find_parts
+from warpgs.bodies import DEFORMABLE, Parts, find_parts
 from warpgs.checks import refuse
 from warpgs.devices import pick_device
 from warpgs.simulate.forward import default_substeps, simulate
@@ -66,8 +66,8 @@ class Range:
 
 
 RANGES = {
-    "friction": Range(0.0, 1.5, 4),
-    "restitution": Range(0.0, 1.0, 4),
+    "friction": Range(0.0, 1.5, 6),
+    "restitution": Range(0.0, 1.0, 11),
     "stiffness": Range(1e2, 1e7, 11, logarithmic=True),
     "damping_s": Range(1e-5, 1e-1, 3, logarithmic=True),
     "drag": Range(0.0, 10.0, 3),
@@ -104,6 +104,7 @@ def identify(
     material: Material | None = None,
     *,
     parts: Parts | None = None,
+    hold: Collection[str] = (),
     fitted: int | None = None,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
@@ -115,6 +116,7 @@ def identify(
         parameters: Names in RANGES.
         material: What is known, and where parameters start.
         parts: Rigid parts; found when None.
+        hold: Names of parts that move as tracked, as in ``simulate``.
         fitted: Instants that the fit sees, the first ones; the first 60 % when None. The rest is forecast from the
             last of them, to see how good the parameters are.
         device: Where it runs.
@@ -134,7 +136,7 @@ def identify(
         refuse("instants to fit to", f"4 to {len(tracks)}", count, "track more timesteps")
     parts = find_parts(tracks) if parts is None else parts
     names = list(dict.fromkeys(parameters))
-    windows = _Windows(tracks, parts, material, count, device, progress)
+    windows = _Windows(tracks, parts, material, hold, count, device, progress)
     ranges = [RANGES[name] for name in names]
 
     def errors(fit: np.ndarray) -> np.ndarray:
@@ -144,13 +146,13 @@ def identify(
     low, high = np.transpose([r.bounds() for r in ranges])
     best = least_squares(
         errors, np.clip(start, low, high), bounds=(low - 1e-9, high + 1e-9), loss="soft_l1", f_scale=TOLERANCE_M,
-        diff_step=1e-3, x_scale=(high - low) / 10.0, max_nfev=12,
+        diff_step=5e-3, x_scale=(high - low) / 10.0, max_nfev=12,
     )  # fmt: skip
     values = {name: r.outside(x) for name, r, x in zip(names, ranges, np.clip(best.x, low, high), strict=True)}
     found = replace(material, **values)
     left = windows.errors(values)
-    forecast = _forecast(tracks, parts, found, count, device)
-    before = _forecast(tracks, parts, material, count, device)
+    forecast = _forecast(tracks, parts, found, hold, count, device)
+    before = _forecast(tracks, parts, material, hold, count, device)
     return Identified(
         material=found,
         values=values,
@@ -199,14 +201,14 @@ class _Windows:
     """Every window of the tracks, ready to be simulated again and again."""
 
     def __init__(
-        self, tracks: Tracks, parts: Parts, material: Material, count: int, device: str,
+        self, tracks: Tracks, parts: Parts, material: Material, hold: Collection[str], count: int, device: str,
         progress: Callable[[int], None] | None,
     ) -> None:  # fmt: skip
         self._tracks, self._progress, self._done = tracks, progress, 0
         starts = range(0, max(1, count - 3), STRIDE)
         self._windows, self._strides = [], {}
         for start in starts:
-            setup = set_up(tracks, parts, start, material, ahead=True)
+            setup = set_up(tracks, parts, start, material, hold, ahead=True)
             stop = min(start + WINDOW, count - 1)
             self._windows.append((start, stop, setup, World(setup.model, pick_device(device)), _marks(setup)))
 
@@ -252,18 +254,23 @@ def _paths(stride: Stride, setup: Setup, marks: np.ndarray, instants: int) -> np
     return np.array(paths)
 
 
-def _forecast(tracks: Tracks, parts: Parts, material: Material, count: int, device: str) -> tuple[float, float] | None:
+def _forecast(
+    tracks: Tracks, parts: Parts, material: Material, hold: Collection[str], count: int, device: str
+) -> tuple[float, float] | None:
     """Median distance of what moves from the tracks, and the largest of a part's mean, over the instants after the
     fit; None where there are none."""
     if count >= len(tracks):
         return None
-    moving = parts.part_index >= 0 if len(parts) else tracks.foreground >= 0.5
+    free = [part for part, name in enumerate(parts.names) if name not in hold]
+    moving = np.isin(parts.part_index, free) | (parts.part_index == DEFORMABLE)
     distances, worst = [], 0.0
     start = count - 1
-    for instant in simulate(tracks, material, parts=parts, start=start, instants=len(tracks) - count, device=device):
+    for instant in simulate(
+        tracks, material, parts=parts, start=start, instants=len(tracks) - count, hold=hold, device=device
+    ):
         error = instant.means - tracks.means[start + instant.index]
         distances.append(np.linalg.norm(error[moving], axis=1))
-        for part in range(len(parts)):
+        for part in free:
             worst = max(worst, float(np.linalg.norm(error[parts.members(part)].mean(axis=0))))
     median = float(np.median(np.concatenate(distances[1:])))
-    return median, worst if len(parts) else float(np.concatenate(distances[1:]).max())
+    return median, worst if free else float(np.concatenate(distances[1:]).max())

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from warpgs.bodies import DEFORMABLE, Parts
 from warpgs.checks import refuse
+from warpgs.math.order import morton_codes
 from warpgs.neighbors import nearest_neighbors
 from warpgs.priors import find_ground
 from warpgs.simulate.colliders import Collider, mesh, plane, sphere
@@ -28,6 +29,8 @@ STRETCH = 0.3
 """Pairs whose distance has changed by more than this share along the tracks are not tied: they only met."""
 OVERLAP = 0.03
 """Parts that lie deeper in each other than this share of the smaller one's size, as links do, do not touch."""
+STILL = 1e-7
+"""Held parts that move or turn by less than this [m, rad] have no path: steps that drive nothing can be recorded."""
 STRAY = 5.0
 """A particle this many typical distances from its neighbors says nothing about the shape of its part."""
 REST = "deformable"
@@ -141,7 +144,8 @@ class _Builder:
             later = self.parts.world_from_part[self.index :, part]
             later = later @ np.linalg.inv(later[0])  # world then from world now
             turns = np.roll(Rotation.from_matrix(later[:, :3, :3]).as_quat(), 1, axis=1)
-            self.paths.append(([now], (later[:, :3, :3] @ reference + later[:, :3, 3])[:, None], turns[:, None]))
+            held_still = self._drive([now], (later[:, :3, :3] @ reference + later[:, :3, 3])[:, None], turns[:, None])
+            velocity, turning = (np.zeros(3), np.zeros(3)) if held_still else (velocity, turning)
         self._add(name, mass, inertia, reference, np.zeros(3) if pinned else velocity, turning, lever)
         self.rows.append(members)
         self.bodies.append(np.full(len(members), now))
@@ -195,19 +199,29 @@ class _Builder:
         count, first = len(members), len(self.masses)
         if count == 0:
             return
+        members = members[
+            np.argsort(morton_codes(self.means[members]))
+        ]  # springs read their neighbors nearby in memory
         self.volume = _spacing(self.means[members]) ** 3
         speed = self._speeds(members)
         mass = np.inf if held else self.material.density * self.volume
-        for i, member in enumerate(members):
-            self._add(REST, mass, np.zeros((3, 3)), self.means[member], speed[i], np.zeros(3), np.zeros(3))
         now = np.arange(first, first + count)
         if held:
             later = self.tracks.means[self.index :, members].astype(np.float64)
-            self.paths.append((now, later, np.tile([1.0, 0.0, 0.0, 0.0], (*later.shape[:2], 1))))
+            speed = np.where(self._drive(now, later, np.tile([1.0, 0, 0, 0], (*later.shape[:2], 1))), 0.0, speed)
+        for i, member in enumerate(members):
+            self._add(REST, mass, np.zeros((3, 3)), self.means[member], speed[i], np.zeros(3), np.zeros(3))
         self.rows.append(members)
         self.bodies.append(now)
         self.offsets.append(np.zeros((count, 3)))
         self.feelers.append((now, np.zeros((count, 3)), np.zeros(count)))
+
+    def _drive(self, bodies, centers: np.ndarray, turns_wxyz: np.ndarray) -> bool:
+        """Have held bodies follow a path, unless they stand still; whether they do."""
+        still = max(np.ptp(centers, axis=0).max(), np.ptp(turns_wxyz, axis=0).max()) < STILL
+        if not still:
+            self.paths.append((bodies, centers, turns_wxyz))
+        return bool(still)
 
     def _add(self, name: str, mass: float, inertia: np.ndarray, center, velocity, turning, lever) -> None:
         self.names.append(name)
