@@ -63,9 +63,15 @@ def identify_run(arguments: Identify) -> None:
     parts = None if arguments.parts is None else read_parts(arguments.parts, tracks)
     with tqdm(desc="identify", unit="window", dynamic_ncols=True) as bar:
         found = identify(
-            tracks, arguments.parameters.split(","), material, parts=parts, hold=arguments.hold, fitted=arguments.fitted,
-            device=arguments.device, progress=lambda done: bar.update(done - bar.n),
-        )  # fmt: skip
+            tracks,
+            arguments.parameters.split(","),
+            material,
+            parts=parts,
+            hold=arguments.hold,
+            fitted=arguments.fitted,
+            device=arguments.device,
+            progress=lambda done: bar.update(done - bar.n),
+        )
     _print(found)
     if arguments.output is not None:
         _write(arguments.output, arguments.material, found)
