@@ -55,6 +55,8 @@ def _open(path: Path) -> Image.Image:
         ) from error
     except (UnidentifiedImageError, ValueError) as error:
         raise OSError(sentence(path, "a JPEG or PNG picture", "something else", "copy the file again")) from error
+    except OSError as error:  # a header that breaks off, a file that may not be read
+        raise OSError(sentence(path, "a whole picture", error, "copy the file again")) from error
     except Image.DecompressionBombError as error:
         raise OSError(
             sentence(path, "a picture", "a header that announces too many pixels", "copy it again")

@@ -50,3 +50,10 @@ def test_gray_pictures_of_8_and_16_bits_are_read(tmp_path):
     for name, pixels in (("8.png", gray), ("16.png", gray.astype(np.uint16) * 257)):
         Image.fromarray(pixels).save(tmp_path / name)
         np.testing.assert_array_equal(read_image(tmp_path / name, CAMERA), np.repeat(gray[..., None], 3, axis=2))
+
+
+def test_a_header_that_breaks_off_is_told_in_a_sentence(tmp_path):
+    whole = save(tmp_path / "a.png", UPRIGHT).read_bytes()
+    (tmp_path / "a.png").write_bytes(whole.replace(b"IHDR", b"9HDR")[:40])
+    with pytest.raises(OSError, match=r"a.png: expected a (whole|JPEG or PNG) picture, got .*; copy the file again"):
+        read_image(tmp_path / "a.png", CAMERA)
