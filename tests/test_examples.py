@@ -12,6 +12,7 @@ ARGUMENTS = {
     "01_track_in_python.py": ["--quick"],
     "02_scene_of_your_own.py": [],
     "03_query.py": ["--output", "paths.png"],
+    "04_newton.py": [],  # with Newton: tests/interop
     "05_first_person.py": ["--output", "first_person.png"],
     "06_trajectories.py": ["--output", "trajectories.png"],
     "07_plots.py": ["--output", "plots.png"],

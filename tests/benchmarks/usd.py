@@ -126,7 +126,7 @@ def measure(row: str) -> None:
         else:
             export(tracks, path, parts=parts if row.startswith("rigid") else None, options=ROWS[row], overwrite=True)
 
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         plain, path = Path(folder) / "box.bin", Path(folder) / "box.usdc"
         write(*small, path)  # packages and kernels are loaded
         Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
