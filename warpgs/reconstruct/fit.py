@@ -161,7 +161,7 @@ def _densify(
 ) -> bool:
     """Add and remove Gaussians, or let all grow faint, when it is time; whether there are others now."""
     plan = config.densify
-    if not plan.every or step > plan.stop:
+    if not plan.every or step > plan.stop or step == config.steps:  # what is new after the last step is never fitted
         return False
     if step == plan.reset_opacity_at:
         low = np.minimum(fit.particles.opacity_logits.numpy(), logit(np.array(RESET_OPACITY)))
