@@ -122,7 +122,7 @@ def test_track_stores_what_it_yields(whole, recording):
         for name, array in state.gaussians.arrays().items():
             np.testing.assert_array_equal(getattr(tracks.at(index), name), array)
         metrics = run.read_pose(state.timestep).metrics
-        assert set(metrics) == {"psnr", "seconds"} and metrics["psnr"] == state.psnr
+        assert set(metrics) == {"psnr", "loss", "seconds"} and metrics["psnr"] == state.psnr
     assert tracks.camera_names == tuple(camera.name for camera in recording.cameras("train"))
     assert tracks.camera_log_gains.any() and tracks.camera_offsets.any()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import warp as wp
@@ -96,7 +97,7 @@ def track(
         check_frame(f"{scene.name}: timestep {seen.timestep}", seen)
         frame = working.frame_in(seen)
         if frame.timestep == wanted[0]:
-            first, psnr = engine.reconstruct(scene, frame, progress)
+            first, match = engine.reconstruct(scene, frame, progress)
             frame = turned_cameras(frame, first.turns)
             follower = _Follower(engine, first)
             if run is not None:
@@ -113,16 +114,16 @@ def track(
             if follower is None:
                 follower = _resumed(engine, run, wanted[:done])
             frame = turned_cameras(frame, follower.turns)
-            psnr, born = follower.step(frame, progress)
+            match, born = follower.step(frame, progress)
             if run is not None and born is not None:
                 run.write_births(frame.timestep, born)
         judgment, evidence = follower.judge(frame)
         seconds = time.perf_counter() - begin
         if run is not None:
-            metrics = {"psnr": psnr, "seconds": seconds}
+            metrics = match | {"seconds": seconds}
             run.write_pose(frame.timestep, *follower.poses, metrics=metrics, judgment=judgment, extra=follower.extra)
         gaussians = working.world_from_work.gaussians(follower.gaussians)
-        yield TimestepState(frame.timestep, gaussians, judgment, evidence, psnr, seconds)
+        yield TimestepState(frame.timestep, gaussians, judgment, evidence, match["psnr"], seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,8 +182,8 @@ class _Engine:
             refines_poses=refines_poses,
         )
 
-    def reconstruct(self, scene: Scene, frame: Frame, progress: Progress | None) -> tuple[_First, float]:
-        """The first timestep and its PSNR [dB] over the last training views."""
+    def reconstruct(self, scene: Scene, frame: Frame, progress: Progress | None) -> tuple[_First, dict[str, float]]:
+        """The first timestep, and how the last training views match: ``psnr`` [dB] and image ``loss``."""
         check_masks_not_empty(f"{scene.name}: timestep {frame.timestep}", frame)
         stage = self.config.reconstruct
         # a scene's cloud shows its first instant: later, moving points would start in the wrong place
@@ -199,7 +200,8 @@ class _Engine:
         objective.load(frame)
         gaussians, turns = reconstruct(seed, objective, stage, seed=self.config.seed, progress=progress)
         corrections = objective.log_gains.numpy().copy(), objective.offsets.numpy().copy()
-        return _First(gaussians, corrections, turns), objective.psnr()
+        match = {"psnr": objective.psnr(), "loss": objective.value()}
+        return _First(gaussians, corrections, turns), match
 
     def tracker(self, generations: Generations, corrections: tuple) -> Tracker:
         """A tracker that stands where each particle was born."""
@@ -255,18 +257,19 @@ class _Follower:
         if extra is not None:
             self._newcomers.waited = int(extra["waited"][0]) if "waited" in extra else 0
 
-    def step(self, frame: Frame, progress: Progress | None) -> tuple[float, Gaussians | None]:
-        """One more timestep: its PSNR [dB], and the particles of what entered."""
+    def step(self, frame: Frame, progress: Progress | None) -> tuple[dict[str, float], Gaussians | None]:
+        """One more timestep: how it matches, as ``Tracker.step`` says, and the particles of what entered."""
         before = self.poses
-        self.poses, psnr = self._tracker.step(frame, progress, missed=lambda predicted: self._missed(predicted, frame))
+        missed = partial(self._missed, frame=frame)
+        self.poses, match = self._tracker.step(frame, progress, missed=missed)
         cloud = self._newcomers.after(self._tracker.foreground, frame)
         born = None if cloud is None else self._engine.fit(cloud, self.gaussians, frame, self._corrections)
         if born is None or len(born) <= self._engine.config.follow.priors.neighbors:  # all need as many neighbors
-            return psnr, None
+            return match, None
         self._grow(Generations((*self._generations.parts, born)))
         last = np.concatenate([self.poses[0], born.means]), np.concatenate([self.poses[1], born.rotations_wxyz])
         self.restore(last, before)
-        return psnr, born
+        return match, born
 
     def judge(self, frame: Frame) -> tuple[Judgment, Evidence]:
         """How far the poses at this timestep can be trusted, in the order of storage, and what that rests on."""

@@ -160,7 +160,7 @@ class Tracker:
         progress: Progress | None = None,
         *,
         missed: Callable[[Particles], bool] = lambda predicted: False,
-    ) -> tuple[Poses, float]:
+    ) -> tuple[Poses, dict[str, float]]:
         """Track one more timestep.
 
         Args:
@@ -169,7 +169,8 @@ class Tracker:
             missed: Whether moving particles, at their predicted poses, are far from what the pictures show.
 
         Returns:
-            The poses of all particles in the order of storage, and the mean PSNR [dB] of the last training views.
+            The poses of all particles in the order of storage, and how they match the last training views: their mean
+            ``psnr`` [dB], and the image ``loss``.
         """
         self._show(frame)
         self._regroup()
@@ -178,11 +179,11 @@ class Tracker:
         predicted = self._predicted()
         self._upload(predicted)
         self._unpredicted = self._unpredicted or missed(self._foreground)
-        psnr = self._optimize(frame.timestep, progress)
+        match = self._optimize(frame.timestep, progress)
         while self._objective.overflowed():  # in one graph nobody looks before the end
             self._objective.grow()
             self._upload(predicted)
-            psnr = self._optimize(frame.timestep, progress)
+            match = self._optimize(frame.timestep, progress)
         if self._rest is not None and self._config.priors.tracked_rotation < 1.0:
             means, rotations = self._foreground.means, self._foreground.rotations
             share = self._config.priors.tracked_rotation
@@ -191,7 +192,7 @@ class Tracker:
         self._before, self._last, self._unpredicted = self._last, poses, False
         self._known[:] = True
         stored = np.argsort(self._generations.order)
-        return (poses[0][stored], poses[1][stored]), psnr
+        return (poses[0][stored], poses[1][stored]), match
 
     def evidence(self, frame: Frame) -> Evidence:
         """What speaks for and against the particles that move, in their order in memory, at the poses it goes on from.
@@ -235,8 +236,8 @@ class Tracker:
             for moved, held in zip(predicted, self._last, strict=True)
         )
 
-    def _optimize(self, timestep: int, progress: Progress | None) -> float:
-        """Both stages; returns the mean PSNR of the last steps."""
+    def _optimize(self, timestep: int, progress: Progress | None) -> dict[str, float]:
+        """Both stages; returns the mean PSNR of the last steps, and the image loss of the very last."""
         config, objective = self._config, self._objective
         rigid_steps = 0
         if self._clusters is not None:
@@ -260,7 +261,7 @@ class Tracker:
                 recent.append(objective.psnr())
             if progress is not None and done % PROGRESS_EVERY == 0:
                 progress(timestep, done, step_count, objective.psnr())
-        return float(np.mean(recent))
+        return {"psnr": float(np.mean(recent)), "loss": objective.value()}
 
     def _accumulate_priors(self) -> None:
         moving, count = self._moving, len(self._active)
