@@ -22,8 +22,9 @@ FUZZ := 500
 demo: $(INSTALLED)
 	$(RUN) examples/00_demo.py $(ARGS)
 
+# A file of tests stays on one core: what its tests share is made once.
 test: $(INSTALLED)
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 fuzz: $(INSTALLED)
 	WARPGS_FUZZ=$(FUZZ) $(RUN) -m pytest tests/scenes -k fuzzed $(ARGS)

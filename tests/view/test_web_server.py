@@ -102,7 +102,9 @@ def test_taken_port_is_not_fatal(viewer, free_port):
 
 
 def test_view_serves_a_run_until_interrupted(run, free_port):
-    command = [sys.executable, "-c", "import sys; from warpgs.cli import main; sys.exit(main(sys.argv[1:]))"]
+    # a shell's background jobs, and so their children, ignore Ctrl-C unless told otherwise
+    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", heed + "from warpgs.cli import main; sys.exit(main(sys.argv[1:]))"]
     options = ["view", str(run), "--port", str(free_port), "--threads", "1"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
