@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from warpgs.view import Section
 
 MOST_CAMERAS = 4
-LOGGED = {"psnr": "PSNR of training pictures [dB]", "seconds": "time to track [s]"}
+LOGGED = {"psnr": "PSNR of training pictures [dB]", "loss": "image loss", "seconds": "time to track [s]"}
 """What the log's metrics are; others are plotted under their own names."""
 
 
