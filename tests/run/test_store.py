@@ -39,6 +39,15 @@ def test_tracks_come_back_bit_for_bit(tmp_path, stride):
     assert_same(tracks, Run.open(tmp_path / "run").tracks())
 
 
+def test_what_was_fitted_of_cameras_comes_back(tmp_path):
+    gains, offsets, turns = np.random.default_rng(1).normal(size=(3, 2, 3)).astype(np.float32)
+    cameras = {"camera_names": ("a", "b"), "camera_log_gains": gains, "camera_offsets": offsets, "camera_turns": turns}
+    write_run(tmp_path / "run", replace(storable(make_tracks(steps=2)), **cameras), SCENE, Settings())
+    stored = Run.open(tmp_path / "run").tracks()
+    for name, fitted in cameras.items():
+        np.testing.assert_array_equal(getattr(stored, name), fitted, err_msg=name)
+
+
 def test_nothing_is_overwritten_unasked(tmp_path):
     tracks = storable(make_tracks(steps=3))
     write_run(tmp_path / "run", tracks, SCENE, Settings())

@@ -155,5 +155,5 @@ class Desk:
         if not self.pieces:
             refuse("script", "a piece that is left at the end", "none", "remove less")
         joined = join(list(self.pieces.values()))
-        kept = ("source_from_world", "camera_names", "camera_log_gains", "camera_offsets")
+        kept = ("source_from_world", "camera_names", "camera_log_gains", "camera_offsets", "camera_turns")
         return replace(joined, **{name: getattr(self.timeline, name) for name in kept})

@@ -47,6 +47,7 @@ def write_run(
             camera_names=tracks.camera_names,
             camera_log_gains=tracks.camera_log_gains,
             camera_offsets=tracks.camera_offsets,
+            camera_turns=tracks.camera_turns,
         )
         count = len(first)
         for index, timestep in enumerate(timesteps):
