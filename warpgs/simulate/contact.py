@@ -37,6 +37,23 @@ def contact_kernels(dtype: type) -> SimpleNamespace:
         lever = wp.cross(arm, along)
         return inverse_mass + wp.dot(lever, turned(rotation, inverse_inertia, lever))
 
+    @wp.func
+    def exchange(
+        a: int,
+        b: int,
+        impulse: vec3,
+        arm: vec3,
+        other_arm: vec3,
+        pulls: wp.array(dtype=vec3),
+        twists: wp.array(dtype=vec3),
+    ):
+        """Add an impulse on body ``a`` to its sums, and the opposite one to those of ``b`` unless that is the world."""
+        wp.atomic_add(pulls, a, impulse)
+        wp.atomic_add(twists, a, wp.cross(arm, impulse))
+        if b >= 0:
+            wp.atomic_add(pulls, b, -impulse)
+            wp.atomic_add(twists, b, -wp.cross(other_arm, impulse))
+
     @wp.kernel(module="unique")
     def aim_kernel(
         # inputs
@@ -114,11 +131,7 @@ def contact_kernels(dtype: type) -> SimpleNamespace:
         b = collider_bodies[pair_colliders[p]]
         impulse = impulses[p]
         new_impulses[p] = impulse
-        wp.atomic_add(new_pulls, a, impulse)
-        wp.atomic_add(new_twists, a, wp.cross(arms[p], impulse))
-        if b >= 0:
-            wp.atomic_add(new_pulls, b, -impulse)
-            wp.atomic_add(new_twists, b, -wp.cross(other_arms[p], impulse))
+        exchange(a, b, impulse, arms[p], other_arms[p], new_pulls, new_twists)
 
     @wp.kernel(module="unique")
     def sweep_kernel(
@@ -196,11 +209,7 @@ def contact_kernels(dtype: type) -> SimpleNamespace:
             rub = rub * (most / size)
         impulse = push * n + rub
         new_impulses[p] = impulse
-        wp.atomic_add(new_pulls, a, impulse)
-        wp.atomic_add(new_twists, a, wp.cross(arm, impulse))
-        if b >= 0:
-            wp.atomic_add(new_pulls, b, -impulse)
-            wp.atomic_add(new_twists, b, -wp.cross(other_arms[p], impulse))
+        exchange(a, b, impulse, arm, other_arms[p], new_pulls, new_twists)
 
     @wp.kernel(module="unique")
     def push_kernel(
