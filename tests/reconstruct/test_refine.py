@@ -13,7 +13,7 @@ from warpgs.particles import Particles
 from warpgs.reconstruct.config import Rates, ReconstructConfig
 from warpgs.reconstruct.fit import reconstruct
 from warpgs.reconstruct.objective import Objective
-from warpgs.reconstruct.refine import own_turns, turned_cameras
+from warpgs.reconstruct.refine import joined_turns, own_turns, turned_cameras
 
 PIXEL = 1.0 / (0.8 * 64)
 """Of the pictures of these cameras [rad]."""
@@ -107,3 +107,11 @@ def test_gradient_by_a_turn_matches_finite_differences(truth, frame):
     for axis in range(3):
         ahead, behind = (objective_at(sign * step * np.eye(3)[axis]).value() for sign in (1.0, -1.0))
         assert gradient[view, axis] == pytest.approx((ahead - behind) / (2.0 * step), rel=0.1, abs=0.02)
+
+
+def test_joined_turns_are_one_after_the_other(frame):
+    first, then = np.random.default_rng(0).normal(0.0, 0.5, (2, 6, 3))
+    one = turned_cameras(frame, joined_turns(first, then))
+    both = turned_cameras(turned_cameras(frame, first), then)
+    for camera, expected in zip(one.cameras, both.cameras, strict=True):
+        np.testing.assert_allclose(camera.world_from_camera, expected.world_from_camera, atol=1e-6)

@@ -65,7 +65,7 @@ def reconstruct(
     turn_rate = rates.pop("turns")
     refinement = None
     if objective.adj_poses.size:
-        refinement = CameraRefinement(objective, _middle(gaussians), turn_rate, config.steps)
+        refinement = CameraRefinement(objective, middle(gaussians), turn_rate, config.steps)
     rates["means"] *= radius
     particles = Particles.upload(_with_harmonics(gaussians, config.harmonics_degree), objective.device)
     adam = Adam(particles.named(), {name: rates[name] for name in particles.named()})
@@ -110,7 +110,7 @@ def reconstruct(
     return _foreground_first(fitted), None if refinement is None else refinement.turns()
 
 
-def _middle(gaussians: Gaussians) -> np.ndarray:
+def middle(gaussians: Gaussians) -> np.ndarray:
     """Of what moves, or of everything where nothing does [m], shape [3]."""
     moves = gaussians.foreground >= 0.5
     return np.median(gaussians.means[moves] if moves.any() else gaussians.means, axis=0)

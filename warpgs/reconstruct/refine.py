@@ -2,7 +2,8 @@
 timestep is fitted.
 
 Shifts are left alone: a picture can hardly tell one from a turn. What all cameras could do together with the scene,
-which would then stand elsewhere or turned, is taken out: pictures say little about it, and the calibration defines it.
+which would then stand elsewhere or turned, is taken out: pictures say little about it. A starting cloud tells it
+(align.py), else the calibration defines it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import warp as wp
+from scipy.spatial.transform import Rotation
 
 from warpgs.math.pinhole import view_struct
 from warpgs.optimize.adam import Adam
@@ -129,3 +131,8 @@ def turned_cameras(frame: Frame, turns: np.ndarray | None) -> Frame:
         return frame
     cameras = tuple(camera.turned(turn) for camera, turn in zip(frame.cameras, turns, strict=True))
     return replace(frame, cameras=cameras)
+
+
+def joined_turns(first: np.ndarray, then: np.ndarray) -> np.ndarray:
+    """One turn for two of the same camera, of which ``then`` is in its own frame after ``first``; [rad], [c, 3]."""
+    return (Rotation.from_rotvec(first) * Rotation.from_rotvec(then)).as_rotvec().astype(np.float32)

@@ -17,11 +17,12 @@ from warpgs.devices import RECORDING, make_executor, pick_device
 from warpgs.particles import Particles
 from warpgs.priors import Prior
 from warpgs.priors.trial import check_usable
+from warpgs.reconstruct.align import common_turns
 from warpgs.reconstruct.config import ReconstructConfig
-from warpgs.reconstruct.fit import Progress, reconstruct
+from warpgs.reconstruct.fit import Progress, middle, reconstruct
 from warpgs.reconstruct.motion import MotionMasks
 from warpgs.reconstruct.objective import Objective
-from warpgs.reconstruct.refine import turned_cameras
+from warpgs.reconstruct.refine import joined_turns, turned_cameras
 from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
 from warpgs.run import Run
 from warpgs.track.births import Newcomers, fit_newcomers
@@ -196,9 +197,14 @@ class _Engine:
         if frame.masks is None and cloud.foreground is None and self.still:
             cloud = replace(cloud, foreground=np.zeros(len(cloud.points), bool))
         seed = seed_from_cloud(cloud, frame, stage.seed, device=self.device)
+        common = None
+        if given is not None and stage.refine_cameras:
+            common = common_turns(frame, cloud, middle(seed))
         objective = self.objective(stage, refines_poses=stage.refine_cameras)
-        objective.load(frame)
+        objective.load(turned_cameras(frame, common))
         gaussians, turns = reconstruct(seed, objective, stage, seed=self.config.seed, progress=progress)
+        if common is not None:
+            turns = joined_turns(common, turns)
         corrections = objective.log_gains.numpy().copy(), objective.offsets.numpy().copy()
         match = {"psnr": objective.psnr(), "loss": objective.value()}
         return _First(gaussians, corrections, turns), match
