@@ -17,19 +17,21 @@ class Rates:
     """Centers [scene radii]. Three times the published rate, because the steps are fewer: +0.6 dB on held-out cameras
     of a real recording, tracks the same."""
     rotations: float = 1e-3
-    """Quaternions."""
+    """Quaternions; as published."""
     log_scales: float = 1e-2
     """Logarithms of the standard deviations. Ten times the published rate, for the same reason."""
     colors: float = 5e-3
-    """RGB. Twice the published rate."""
+    """RGB. Twice the published rate, because the steps are fewer."""
     opacity_logits: float = 5e-2
-    """Logits of the opacities."""
+    """Logits of the opacities; as published."""
     foreground_logits: float = 5e-2
-    """Logits of the foreground probabilities: a cloud's own labels are wrong at edges."""
+    """Logits of the foreground probabilities: a cloud's own labels are wrong at edges. The rate of the other
+    logits."""
     corrections: float = 1e-3
-    """Per-camera color corrections (log gain and offset)."""
+    """Per-camera color corrections (log gain and offset). Ten times the published rate, because the steps are fewer."""
     harmonics: float = 1.25e-4
-    """Coefficients of spherical harmonics of degree 1 and more, where there are any."""
+    """Coefficients of spherical harmonics of degree 1 and more, where there are any: a twentieth of the published
+    rate of colors, as in 3D Gaussian splatting."""
     turns: float = 1e-4
     """Turns of the cameras about their centers [rad], where they are refined: 0.03 px of a picture 320 px wide. In 600
     steps of 2 out of 20 cameras each can go 2 px; exact ones stay within 0.04 px."""
@@ -71,11 +73,11 @@ class ReconstructConfig:
     """How the first timestep is fitted."""
 
     steps: int = 600
-    """Optimization steps."""
+    """Optimization steps. Twice as many gain 2.4 dB on training cameras, and 0.2 dB on held-out ones."""
     views_per_step: int = 2
     """Training views rendered in every step. Two, so that two cores share the work without changing the result."""
     image_weight: float = 3.0
-    """Weight of the color loss."""
+    """Weight of the color loss, three times that of the mask: see the mask's."""
     mask_weight: float = 1.0
     """Weight of the mask loss; see that of later timesteps."""
     background_channel: bool = False
