@@ -89,8 +89,8 @@ class ReconstructConfig:
     refine_cameras: bool = True
     """Turn each camera about its center by what its calibration is off, along with the fit (refine.py). Where they are
     off by 0.5 px, rotations of the tracks err by 0.6 instead of 1.0 degrees and held-out pictures gain 1 dB; exact ones
-    lose nothing, and 8 % of time. What all are off by together is seen against a starting cloud (align.py); without one it
-    remains."""
+    lose nothing, and 8 % of time. What all are off by together is seen against a starting cloud (align.py), and
+    remains without."""
     harmonics_degree: int = 0
     """Degree of the spherical harmonics by which colors depend on the direction of sight, 0 to 3; 0: they do not."""
     rates: Rates = field(default_factory=Rates)
