@@ -1,8 +1,10 @@
 """A prior of your own, in 20 lines outside the package: what slides on a table stays at its height.
 
-It is tested with the contract that every prior keeps, and used for tracking, from Python here; from the command line:
+It is tested with the contract that every prior keeps, and used for tracking and for simulation, from Python here; from
+the command line:
 
     warpgs track SCENE --run runs/mine --prior examples/13_your_own_prior.py:HeightPrior,weight=0.1
+    warpgs simulate runs/mine --prior examples/13_your_own_prior.py:HeightPrior --run runs/forecast
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import tyro
 import warp as wp
 from scipy.spatial.transform import Rotation
 
-from scenes.synthetic import Pattern, SyntheticOptions, SyntheticScene, Texture, box
+from scenes.synthetic import Pattern, SyntheticOptions, SyntheticScene, Texture, box, perfect_tracks
 from warpgs.priors import Prior, Rest, State, accumulate_energy
 from warpgs.priors.contract import ON_THE_FLOOR, check
+from warpgs.simulate import Material, simulate
 from warpgs.track import PRESETS, track
 
 
@@ -58,7 +61,7 @@ def make_scene(timesteps: int) -> SyntheticScene:
 
 
 def main(timesteps: int = 3) -> None:
-    """Track a sliding box with the prior and without.
+    """Track a sliding box with the prior and without, and let it slide on, over the edge of its table.
 
     Args:
         timesteps: How many.
@@ -76,6 +79,14 @@ def main(timesteps: int = 3) -> None:
         rises_cm[name] = 100.0 * np.abs(last.gaussians.means - first.gaussians.means)[moving, 2]
         print(f"{name} the prior, particles leave their height by {np.sqrt((rises_cm[name] ** 2).mean()):.3f} cm (rms)")
     assert np.square(rises_cm["with"]).mean() < 0.25 * np.square(rises_cm["without"]).mean()
+
+    tracks, no_floor = perfect_tracks(scene), Material(ground=False)
+    falls_cm = {}
+    for name, priors in (("without", []), ("with", [HeightPrior()])):
+        *_, end = simulate(tracks, no_floor, instants=10, priors=priors)
+        falls_cm[name] = 100.0 * (tracks.means[-1] - end.means)[tracks.foreground >= 0.5, 2].mean()
+        print(f"{name} the prior, the box falls by {falls_cm[name]:.2f} cm in a third of a second")
+    assert falls_cm["without"] > 30.0 and abs(falls_cm["with"]) < 1.0
 
 
 if __name__ == "__main__":

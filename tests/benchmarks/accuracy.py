@@ -31,6 +31,8 @@ from warpgs.evaluate import evaluate
 from warpgs.evaluate.scores import SURVIVAL_M, THRESHOLDS_M, TrackErrors, score
 from warpgs.evaluate.trajectories import errors_in_space
 from warpgs.files import whole_file
+from warpgs.priors import PRIORS
+from warpgs.priors.load import load_prior
 from warpgs.render import Renderer
 from warpgs.run import Run
 from warpgs.track import PRESETS, TrackConfig, track
@@ -81,6 +83,8 @@ class Benchmark:
     """Presets, with changes after a colon: fast:follow.free.steps=120,seed=1"""
     ablation: bool = False
     """Use the settings of the ablation of preset fast instead."""
+    priors: tuple[str, ...] = ()
+    """Priors beside those of the settings, as for warpgs track --prior: contact,weight=0.01"""
     timesteps: int = 30
     """How many, from the first."""
     json: Path | None = None
@@ -101,7 +105,7 @@ def main(benchmark: Benchmark) -> None:
     rows = []
     for scene in benchmark.scenes:
         for setting, config in configs.items():
-            stem = file_stem(scene, setting, benchmark.timesteps)
+            stem = file_stem(scene, " ".join([setting, *benchmark.priors]), benchmark.timesteps)
             stored = benchmark.json / f"{stem}.json" if benchmark.json is not None else None
             if stored is not None and benchmark.resume and stored.exists():
                 figures = json.loads(stored.read_text(encoding="utf-8"))
@@ -120,10 +124,11 @@ def main(benchmark: Benchmark) -> None:
 def run_one(scene_name: str, config: TrackConfig, benchmark: Benchmark, stem: str) -> dict[str, Any]:
     """Track and measure."""
     scene = open_scene(scene_name, use_cloud=config.use_cloud)
+    priors = [load_prior(text, PRIORS) for text in benchmark.priors]
     with tempfile.TemporaryDirectory() as folder:
         path = (benchmark.runs or Path(folder)) / stem
         with Run.create(path, scene, config, timesteps=range(benchmark.timesteps), overwrite=path.exists()) as run:
-            for _ in track(scene, config, run=run):
+            for _ in track(scene, config, run=run, priors=priors):
                 pass
         return measure(run, scene, Renderer(config.device, config.threads))
 

@@ -67,6 +67,41 @@ def test_file_of_gaussians_is_simulated_and_rendered_without_a_scene(tmp_path):
     assert main(["render", str(tmp_path / "out"), "--output", str(tmp_path / "v"), "--device", "cpu"]) == 0
 
 
+LEASH = """
+from dataclasses import dataclass
+from typing import Any
+import warp as wp
+from warpgs.priors import Prior, accumulate_energy
+
+@wp.kernel
+def leash_kernel(means: wp.array(dtype=Any), first: wp.array(dtype=Any), scale: Any, loss: wp.array(dtype=wp.float64)):
+    i = wp.tid()
+    away = means[i] - first[i]
+    wp.atomic_add(loss, 0, wp.float64(scale * wp.dot(away, away)))
+
+@dataclass(frozen=True)
+class Leash(Prior):
+    weight: float = 1.0
+
+    def accumulate(self, state, rest, loss):
+        inputs = [state.means, rest.means, rest.dtype(self.weight / (rest.means.size * rest.spacing**2))]
+        accumulate_energy(leash_kernel, rest.means.size, inputs, state, rest, loss)
+"""
+
+
+def test_prior_of_a_user_holds_what_would_fall(tmp_path):
+    still = make_tracks(np.random.default_rng(0).uniform(0.5, 0.7, (1, 60, 3)), sigma=0.01)
+    export(still, tmp_path / "cloud.ply")
+    (tmp_path / "leash.py").write_text(LEASH)
+    words = ["simulate", str(next(tmp_path.glob("*.ply"))), "--duration", "0.2", "--run", str(tmp_path / "out")]
+    assert main([*words, "--prior", f"{tmp_path / 'leash.py'}:Leash,weight=0.5"]) == 0
+    run = Run.open(tmp_path / "out")
+    assert "Leash,weight=0.5 sha256=" in run.config["added_priors"][0]
+    moved = run.tracks().means[-1] - run.tracks().means[0]
+    assert np.abs(moved).max() < 0.01  # 0.2 without
+    assert main([*words, "--overwrite", "--prior", "rubber"]) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "status", "match"),
     [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tyro.conf import Positional
 
+from warpgs.cli.priors import PriorTexts
 from warpgs.cli.shared import Flag, Verb, open_tracks
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Identify:
     """What is known: parameters to start from, colliders, pins."""
     hold: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART ...")] = ()
     """Parts that move as tracked; "deformable" for what is in no part."""
+    prior: PriorTexts = ()
+    """What holds things together besides springs, may be given several times: elastic, or a class of your own, as in
+    my_file.py:MyPrior; settings after commas. See docs/priors.md."""
     parts: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """Rigid parts, a file of warpgs parts; found when not given."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
@@ -53,6 +57,8 @@ def identify_run(arguments: Identify) -> None:
 
     from warpgs.bodies import read_parts
     from warpgs.checks import check_absent, check_suffix
+    from warpgs.priors import PRIORS
+    from warpgs.priors.load import load_prior
     from warpgs.simulate import Material, identify, read_material
 
     if arguments.output is not None:
@@ -68,6 +74,7 @@ def identify_run(arguments: Identify) -> None:
             material,
             parts=parts,
             hold=arguments.hold,
+            priors=[load_prior(text, PRIORS) for text in arguments.prior],
             fitted=arguments.fitted,
             device=arguments.device,
             progress=lambda done: bar.update(done - bar.n),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import Positional
 
+from warpgs.cli.priors import PriorTexts, load_priors
 from warpgs.cli.shared import Flag, UsageError, Verb, is_file_of_gaussians, open_tracks_and_scene, progress_bar
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Simulate:
     """What things are made of; foam on a dull floor when not given."""
     hold: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART ...")] = ()
     """Parts that move as tracked while all others are free; "deformable" for what is in no part."""
+    prior: PriorTexts = ()
+    """What holds things together besides springs, may be given several times: elastic, or a class of your own, as in
+    my_file.py:MyPrior; settings after commas. See docs/priors.md."""
     parts: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """Rigid parts, a file of warpgs parts; found when not given."""
     substeps: int | None = None
@@ -98,14 +102,15 @@ def simulate_run(arguments: Simulate) -> None:
         arguments.hold,
         material.numbers(),
     )
+    priors, stored = load_priors(arguments.prior, record)
     future = _future(arguments, tracks, scene, start + instants + 1)
     steps = range(start, start + instants + 1)
     simulation = simulate(
         tracks, material, parts=_parts(arguments, tracks), start=index, instants=instants, hold=arguments.hold,
-        substeps=arguments.substeps, device=arguments.device,
+        priors=priors, substeps=arguments.substeps, device=arguments.device,
     )  # fmt: skip
     first = next(simulation)  # whatever cannot be simulated is refused before anything is written
-    with Run.create(arguments.run, future, record, timesteps=steps, overwrite=arguments.overwrite) as run:
+    with Run.create(arguments.run, future, stored, timesteps=steps, overwrite=arguments.overwrite) as run:
         run.write_gaussians(
             tracks.at(index),
             camera_names=tracks.camera_names,

@@ -25,7 +25,7 @@ def rotation_funcs(dtype: type) -> SimpleNamespace:
     @wp.func
     def exp_map(rotation_vector: vec3):
         square = wp.dot(rotation_vector, rotation_vector)
-        angle = wp.sqrt(square)
+        angle = wp.sqrt(wp.max(square, real(1e-30)))  # the adjoint of the root is infinite at zero
         # sin(angle / 2) / angle by its series where the quotient loses digits; the next term is below 1e-17
         factor = real(0.5) - square / real(48.0) + square * square / real(3840.0)
         if square > real(1e-4):

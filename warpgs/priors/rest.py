@@ -37,18 +37,26 @@ def rest_kernels(dtype: type) -> SimpleNamespace:
     quat = wp.types.quaternion(dtype)
 
     @wp.kernel(module="unique", enable_backward=False)
-    def rest_kernel(
+    def lengths_kernel(
         # inputs
         means: wp.array(dtype=vec3),
         neighbors: wp.array2d(dtype=wp.int32),
-        weight_sigma: real,
         # outputs
         lengths: wp.array2d(dtype=real),
+    ):
+        i, j = wp.tid()
+        lengths[i, j] = wp.length(means[neighbors[i, j]] - means[i])
+
+    @wp.kernel(module="unique", enable_backward=False)
+    def weights_kernel(
+        # inputs
+        lengths: wp.array2d(dtype=real),
+        weight_sigma: real,
+        # outputs
         weights: wp.array2d(dtype=real),
     ):
         i, j = wp.tid()
-        length = wp.length(means[neighbors[i, j]] - means[i])
-        lengths[i, j] = length
+        length = lengths[i, j]
         weights[i, j] = wp.exp(real(-0.5) * (length / weight_sigma) * (length / weight_sigma))
 
     @wp.kernel(module="unique", enable_backward=False)
@@ -86,7 +94,9 @@ def rest_kernels(dtype: type) -> SimpleNamespace:
             for axis in range(3):
                 lane_constants[i, 2 + axis, j] = reference_offsets[i, j][axis]
 
-    return SimpleNamespace(rest=rest_kernel, reference=reference_kernel, lanes=lanes_kernel)
+    return SimpleNamespace(
+        lengths=lengths_kernel, weights=weights_kernel, reference=reference_kernel, lanes=lanes_kernel
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,9 +216,9 @@ class Rest:
             step=wp.zeros(1, dtype=wp.int32, device=device),
             world_from_rest=world_from_rest or Similarity(),
         )
-        inputs = [rest.means, neighbors, weight_sigma]
-        kernel = rest_kernels(dtype).rest
-        wp.launch(kernel, (n, k), inputs, [rest.lengths, rest.weights], device=device, record_tape=False)
+        kernels, constant = rest_kernels(dtype), {"device": device, "record_tape": False}
+        wp.launch(kernels.lengths, (n, k), [rest.means, neighbors], [rest.lengths], **constant)
+        wp.launch(kernels.weights, (n, k), [rest.lengths, weight_sigma], [rest.weights], **constant)
         rest.set_reference(means, rotations)
         wp.copy(rest.rotations, rest.reference_rotations)
         median = float(np.median(rest.lengths.numpy())) if neighbors.size else 0.0
@@ -260,9 +270,14 @@ class Rest:
         check_shape("Rest: weights", weights, self.weights.shape)
         _check_neighbors(neighbors, self.means.size)
         self.neighbors.assign(neighbors)
-        inputs, lengths = [self.means, self.neighbors, 1.0], [self.lengths, self.weights]
-        kernel = rest_kernels(self.dtype).rest
-        wp.launch(kernel, self.neighbors.shape, inputs, lengths, device=self.means.device, record_tape=False)
+        wp.launch(
+            rest_kernels(self.dtype).lengths,
+            self.neighbors.shape,
+            [self.means, self.neighbors],
+            [self.lengths],
+            device=self.means.device,
+            record_tape=False,
+        )
         self.weights.assign(weights)
         self.set_reference(self.means, self.rotations)
 

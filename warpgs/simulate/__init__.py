@@ -1,6 +1,7 @@
 """Forward in time: tracked particles go on under inertia, gravity, springs and contact; everything differentiable."""
 
 from warpgs.simulate.colliders import Collider, box, mesh, plane, sphere
+from warpgs.simulate.energy import PriorEnergy
 from warpgs.simulate.failure import SimulationFailure
 from warpgs.simulate.forecast import Forecast
 from warpgs.simulate.forward import Instant, simulate
@@ -29,6 +30,7 @@ __all__ = [
     "Parameters",
     "PartMaterial",
     "Path",
+    "PriorEnergy",
     "Setup",
     "SimulationFailure",
     "Solid",

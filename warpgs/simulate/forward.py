@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,22 +12,18 @@ from scipy.spatial.transform import Rotation
 from warpgs.bodies import Parts, find_parts
 from warpgs.checks import refuse
 from warpgs.devices import pick_device
-from warpgs.priors import Rest
+from warpgs.priors import Prior, Rest
 from warpgs.priors.fit import fit_local_rotations
 from warpgs.simulate.failure import Shape, SimulationFailure, Watch
 from warpgs.simulate.material import Material
-from warpgs.simulate.model import Model
 from warpgs.simulate.setup import REST, Setup, set_up
+from warpgs.simulate.stability import default_substeps
 from warpgs.simulate.state import State
 from warpgs.simulate.step import Explicit, Solver
 from warpgs.simulate.stride import Stride
 from warpgs.simulate.world import World
 from warpgs.types import Tracks
 
-STEP_S = 1.0 / 480.0
-"""Longest step [s]: contacts within a millimetre at 1 m/s."""
-STABLE = 0.5
-"""Share of the longest stable step of the springs that is taken."""
 MOST_STEPS = 5000
 """Per instant; more is a mistake in the material."""
 SPEEDING = 20.0
@@ -57,6 +52,7 @@ def simulate(
     start: int = -1,
     instants: int = 30,
     hold: Collection[str] = (),
+    priors: Sequence[Prior] = (),
     solver: Solver | None = None,
     substeps: int | None = None,
     device: str = "cpu",
@@ -70,6 +66,7 @@ def simulate(
         start: Index of the stored instant to start from.
         instants: How many to compute after it, at the rate of the tracks.
         hold: Names of parts that move as tracked, "deformable" for what is in none.
+        priors: Energies of the poses of all particles, beside the springs of the material; see ``PriorEnergy``.
         solver: Explicit() when None.
         substeps: Steps per instant; as many as contacts and springs need when None.
         device: Where it runs.
@@ -88,7 +85,7 @@ def simulate(
         refuse("instants", "0 or more", instants)
     start = range(len(tracks))[start]
     parts = find_parts(tracks) if parts is None else parts
-    setup = set_up(tracks, parts, start, material or Material(), hold)
+    setup = set_up(tracks, parts, start, material or Material(), hold, priors=priors)
     solver = solver or Explicit()
     steps = substeps if substeps is not None else default_substeps(setup.model, 1.0 / tracks.fps)
     if not 1 <= steps <= MOST_STEPS:
@@ -114,23 +111,6 @@ def _advance(
             name = setup.names[int(setup.model.bodies[inverted[0]])]
             raise SimulationFailure(index / tracks.fps, name, problem, "take more stiffness, or drop it from less high")
         yield Instant(index, index / tracks.fps, means, rotations)
-
-
-def default_substeps(model: Model, seconds: float) -> int:
-    """Steps within ``seconds`` that contacts and springs need."""
-    longest = STEP_S
-    if len(model.springs.lengths) and model.stiffness > 0.0:
-        # Gershgorin: no oscillation is faster than the root of twice the stiffness around a particle over its mass.
-        rates = np.zeros(len(model.bodies))
-        stiffness = model.stiffness * model.springs.areas / model.springs.lengths
-        np.add.at(rates, model.springs.pairs.ravel(), np.repeat(stiffness, 2))
-        free = model.inertias[model.bodies].reshape(-1, 9).any(axis=1) == 0
-        fastest = 2.0 * float(np.max(np.where(free, rates / model.masses[model.bodies], 0.0), initial=0.0))
-        if fastest > 0.0:
-            # A damper that halves the step where it is as strong as the spring at the fastest oscillation
-            damped = 1.0 + model.damping_s * math.sqrt(fastest)
-            longest = min(longest, STABLE * 2.0 / (math.sqrt(fastest) * damped))
-    return max(1, math.ceil(seconds / longest - 1e-9))
 
 
 def speed_limit(setup: Setup, seconds: float) -> float:

@@ -100,7 +100,8 @@ class BackInTime:
         with wp.Tape() as tape:
             for k in range(count):
                 clock = Clock(first + k, self._dt)
-                self._solver.step(self._world, self._states[k], clock, self._scratches[k], self._states[k + 1])
+                before, after = self._states[k], self._states[k + 1]
+                self._solver.step(self._world, before, clock, self._scratches[k], after, tape)
         return tape
 
     def _clear(self) -> None:

@@ -18,9 +18,11 @@ from scipy.spatial.transform import Rotation
 from warpgs.bodies import DEFORMABLE, Parts, find_parts
 from warpgs.checks import refuse
 from warpgs.devices import pick_device
-from warpgs.simulate.forward import default_substeps, simulate
+from warpgs.priors import Prior
+from warpgs.simulate.forward import simulate
 from warpgs.simulate.material import Material
 from warpgs.simulate.setup import Setup, set_up
+from warpgs.simulate.stability import default_substeps
 from warpgs.simulate.step import Explicit
 from warpgs.simulate.stride import Stride
 from warpgs.simulate.world import World
@@ -105,6 +107,7 @@ def identify(
     *,
     parts: Parts | None = None,
     hold: Collection[str] = (),
+    priors: Sequence[Prior] = (),
     fitted: int | None = None,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
@@ -117,6 +120,7 @@ def identify(
         material: What is known, and where parameters start.
         parts: Rigid parts; found when None.
         hold: Names of parts that move as tracked, as in ``simulate``.
+        priors: As in ``simulate``; ``stiffness`` is theirs too.
         fitted: Instants that the fit sees, the first ones; the first 60 % when None. The rest is forecast from the
             last of them, to see how good the parameters are.
         device: Where it runs.
@@ -136,7 +140,7 @@ def identify(
         refuse("instants to fit to", f"4 to {len(tracks)}", count, "track more timesteps")
     parts = find_parts(tracks) if parts is None else parts
     names = list(dict.fromkeys(parameters))
-    windows = _Windows(tracks, parts, material, hold, count, device, progress)
+    windows = _Windows(tracks, parts, material, hold, priors, count, device, progress)
     ranges = [RANGES[name] for name in names]
 
     def errors(fit: np.ndarray) -> np.ndarray:
@@ -151,8 +155,8 @@ def identify(
     values = {name: r.outside(x) for name, r, x in zip(names, ranges, np.clip(best.x, low, high), strict=True)}
     found = replace(material, **values)
     left = windows.errors(values)
-    forecast = _forecast(tracks, parts, found, hold, count, device)
-    before = _forecast(tracks, parts, material, hold, count, device)
+    forecast = _forecast(tracks, parts, found, hold, priors, count, device)
+    before = _forecast(tracks, parts, material, hold, priors, count, device)
     return Identified(
         material=found,
         values=values,
@@ -201,14 +205,14 @@ class _Windows:
     """Every window of the tracks, ready to be simulated again and again."""
 
     def __init__(
-        self, tracks: Tracks, parts: Parts, material: Material, hold: Collection[str], count: int, device: str,
-        progress: Callable[[int], None] | None,
+        self, tracks: Tracks, parts: Parts, material: Material, hold: Collection[str], priors: Sequence[Prior],
+        count: int, device: str, progress: Callable[[int], None] | None,
     ) -> None:  # fmt: skip
         self._tracks, self._progress, self._done = tracks, progress, 0
         starts = range(0, max(1, count - 3), STRIDE)
         self._windows, self._strides = [], {}
         for start in starts:
-            setup = set_up(tracks, parts, start, material, hold, ahead=True)
+            setup = set_up(tracks, parts, start, material, hold, priors=priors, ahead=True)
             stop = min(start + WINDOW, count - 1)
             self._windows.append((start, stop, setup, World(setup.model, pick_device(device)), _marks(setup)))
 
@@ -255,7 +259,13 @@ def _paths(stride: Stride, setup: Setup, marks: np.ndarray, instants: int) -> np
 
 
 def _forecast(
-    tracks: Tracks, parts: Parts, material: Material, hold: Collection[str], count: int, device: str
+    tracks: Tracks,
+    parts: Parts,
+    material: Material,
+    hold: Collection[str],
+    priors: Sequence[Prior],
+    count: int,
+    device: str,
 ) -> tuple[float, float] | None:
     """Median distance of what moves from the tracks, and the largest of a part's mean, over the instants after the
     fit; None where there are none."""
@@ -266,7 +276,14 @@ def _forecast(
     distances, worst = [], 0.0
     start = count - 1
     for instant in simulate(
-        tracks, material, parts=parts, start=start, instants=len(tracks) - count, hold=hold, device=device
+        tracks,
+        material,
+        parts=parts,
+        start=start,
+        instants=len(tracks) - count,
+        hold=hold,
+        priors=priors,
+        device=device,
     ):
         error = instant.means - tracks.means[start + instant.index]
         distances.append(np.linalg.norm(error[moving], axis=1))

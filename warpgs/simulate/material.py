@@ -47,7 +47,9 @@ class Material:
     restitution: float = 0.3
     """Speed after a bounce over that before it, 0..1."""
     stiffness: float = 1e5
-    """Young's modulus of what bends [Pa]."""
+    """Young's modulus of what bends [Pa]; of priors, what a mean energy of 1 stores in a volume [J/m^3]."""
+    springs: bool = True
+    """Whether springs hold together what bends; False where priors do."""
     damping_s: float = 1e-3
     """Viscosity over stiffness of what bends [s]."""
     drag: float = 0.0
@@ -133,9 +135,9 @@ def _checked(what: object, value: Any, kind: type) -> dict[str, Any]:
         if name not in names:
             refuse(what, "entries among " + ", ".join(names), repr(name), REMEDY)
         is_number = isinstance(entry, int | float) and not isinstance(entry, bool)
-        if name == "ground" and not isinstance(entry, bool):
-            refuse(f"{what}: ground", "true or false", repr(entry), REMEDY)
-        if name not in ("ground", "gravity", "parts", "pins", "colliders") and not is_number:
+        if name in ("ground", "springs") and not isinstance(entry, bool):
+            refuse(f"{what}: {name}", "true or false", repr(entry), REMEDY)
+        if name not in ("ground", "springs", "gravity", "parts", "pins", "colliders") and not is_number:
             refuse(f"{what}: {name}", "a number", repr(entry), REMEDY)
     return dict(value)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from warpgs.checks import check_finite, check_shape, refuse
 from warpgs.simulate.colliders import WORLD, Collider
+from warpgs.simulate.energy import PriorEnergy
 from warpgs.simulate.springs import Springs
 
 EARTH = (0.0, 0.0, -9.81)
@@ -56,6 +57,8 @@ class Model:
     """Bodies whose feelers do not touch the colliders of another: pairs of the two, shape [q, 2]."""
     springs: Springs = field(default_factory=Springs.none)
     """Between particles."""
+    energy: PriorEnergy | None = None
+    """Of priors on all particles."""
     path: Path | None = None
     """Motion of driven bodies."""
     friction: float | np.ndarray = 0.5
@@ -65,7 +68,7 @@ class Model:
     gravity: tuple[float, float, float] = EARTH
     """[m/s^2], world frame."""
     stiffness: float = 1e5
-    """Young's modulus of what springs hold together [Pa]."""
+    """Young's modulus of what springs hold together, energy density of priors [Pa]."""
     damping_s: float = 0.0
     """Time constant of the springs' dampers [s]: viscosity over stiffness."""
     drag: float = 0.0

@@ -197,6 +197,42 @@ def motion_kernels(dtype: type) -> SimpleNamespace:
             arm = wp.quat_rotate(rotations[body], offsets[i])
             wp.atomic_add(torques, body, wp.cross(arm, particle_forces[i]))
 
+    @wp.kernel(module="unique")
+    def attitude_kernel(
+        # inputs
+        rotations: wp.array(dtype=quat),
+        bodies: wp.array(dtype=wp.int32),
+        turns: wp.array(dtype=quat),
+        # outputs
+        attitudes: wp.array(dtype=quat),
+    ):
+        i = wp.tid()
+        attitudes[i] = rotations[bodies[i]] * turns[i]
+
+    @wp.kernel(module="unique")
+    def gather_energy_kernel(
+        # inputs
+        rotations: wp.array(dtype=quat),
+        bodies: wp.array(dtype=wp.int32),
+        offsets: wp.array(dtype=vec3),
+        attitudes: wp.array(dtype=quat),
+        particle_forces: wp.array(dtype=vec3),
+        particle_twists: wp.array(dtype=quat),
+        stiffness: wp.array(dtype=real),
+        # outputs, accumulated
+        forces: wp.array(dtype=vec3),
+        torques: wp.array(dtype=vec3),
+    ):
+        i = wp.tid()
+        body = bodies[i]
+        force = stiffness[0] * particle_forces[i]
+        wp.atomic_add(forces, body, force)
+        # a small rotation vector v moves q by (v / 2, 0) q, and multiplying by q^-1 is the adjoint of that by q
+        twist = particle_twists[i] * wp.quat_inverse(attitudes[i])
+        torque = real(0.5) * stiffness[0] * vec3(twist[0], twist[1], twist[2])
+        arm = wp.quat_rotate(rotations[body], offsets[i])
+        wp.atomic_add(torques, body, torque + wp.cross(arm, force))
+
     return SimpleNamespace(
         drift=drift_kernel,
         drive=drive_kernel,
@@ -204,4 +240,6 @@ def motion_kernels(dtype: type) -> SimpleNamespace:
         pose=pose_kernel,
         velocity=velocity_kernel,
         gather=gather_kernel,
+        attitude=attitude_kernel,
+        gather_energy=gather_energy_kernel,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import warp as wp
@@ -14,13 +14,15 @@ from warpgs.bodies import DEFORMABLE, Parts
 from warpgs.checks import refuse
 from warpgs.math.order import morton_codes
 from warpgs.neighbors import nearest_neighbors
-from warpgs.priors import find_ground
+from warpgs.priors import Prior, find_ground
 from warpgs.simulate.colliders import Collider, mesh, plane, sphere
+from warpgs.simulate.energy import PriorEnergy
 from warpgs.simulate.launch import WINDOW, spin, velocities
 from warpgs.simulate.material import GRAVITY, Material
 from warpgs.simulate.model import Model, Path
 from warpgs.simulate.solid import Solid
 from warpgs.simulate.springs import Springs
+from warpgs.simulate.stability import fastest_rate
 from warpgs.types import Tracks
 
 NEIGHBORS = 20
@@ -61,7 +63,14 @@ class Setup:
 
 
 def set_up(
-    tracks: Tracks, parts: Parts, index: int, material: Material, hold: Collection[str] = (), *, ahead: bool = False
+    tracks: Tracks,
+    parts: Parts,
+    index: int,
+    material: Material,
+    hold: Collection[str] = (),
+    *,
+    priors: Sequence[Prior] = (),
+    ahead: bool = False,
 ) -> Setup:
     """What to simulate from the ``index``-th instant of some tracks on.
 
@@ -74,6 +83,7 @@ def set_up(
         index: Of the stored instant to start from.
         material: What things are made of.
         hold: Names of parts, REST among them, that move as tracked and rest after the last instant.
+        priors: On the poses of all particles, beside the springs; at rest in the first instant that has them all.
         ahead: Take the velocities from the instants after the start, not from those before, as only those may who do
             not forecast.
 
@@ -87,7 +97,7 @@ def set_up(
                 refuse(what, "names of parts: " + ", ".join(known), repr(name), "list them with warpgs parts")
     gravity = np.array(material.gravity if material.gravity is not None else (0.0, 0.0, -GRAVITY))
     exists = np.arange(len(tracks.foreground)) < tracks.count_at(index)
-    builder = _Builder(tracks, parts, index, material, gravity, ahead)
+    builder = _Builder(tracks, parts, index, material, gravity, priors, ahead)
     loose = exists & (parts.part_index == DEFORMABLE)
     if not loose.any() and len(parts) == 0:  # a single instant, or nothing has moved yet
         foreground = tracks.foreground >= 0.5
@@ -104,10 +114,11 @@ class _Builder:
     """Collects bodies one after the other."""
 
     def __init__(
-        self, tracks: Tracks, parts: Parts, index: int, material: Material, gravity: np.ndarray, ahead: bool
-    ) -> None:
+        self, tracks: Tracks, parts: Parts, index: int, material: Material, gravity: np.ndarray,
+        priors: Sequence[Prior], ahead: bool,
+    ) -> None:  # fmt: skip
         self.tracks, self.parts, self.index, self.material = tracks, parts, index, material
-        self.gravity, self.ahead, self.dt = gravity, ahead, 1.0 / tracks.fps
+        self.gravity, self.priors, self.ahead, self.dt = gravity, priors, ahead, 1.0 / tracks.fps
         self.means = tracks.means[index].astype(np.float64)
         self.masses: list[float] = []
         self.names: list[str] = []
@@ -119,6 +130,7 @@ class _Builder:
         self.feelers: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.colliders: list[Collider] = []
         self.solids: dict[int, Solid] = {}
+        self.volumes: list[float] = []
         self.paths: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add_part(self, part: int, members: np.ndarray, *, held: bool) -> bool:
@@ -153,6 +165,7 @@ class _Builder:
         count = len(solid.feelers)
         self.feelers.append((np.full(count, now), solid.feelers - reference, np.full(count, solid.radius)))
         self.solids[now] = solid
+        self.volumes.append(solid.mass / made_of.density)
         if solid.radius > 0.0:
             self.colliders.append(sphere(solid.center - reference, solid.radius, body=now))
         else:
@@ -199,18 +212,21 @@ class _Builder:
         count, first = len(members), len(self.masses)
         if count == 0:
             return
-        members = members[
-            np.argsort(morton_codes(self.means[members]))
-        ]  # springs read their neighbors nearby in memory
+        order = np.argsort(morton_codes(self.means[members]))  # springs read their neighbors nearby in memory
+        members = members[order]
         self.volume = _spacing(self.means[members]) ** 3
+        self.volumes.append(count * self.volume)
         speed = self._speeds(members)
         mass = np.inf if held else self.material.density * self.volume
         now = np.arange(first, first + count)
         if held:
             later = self.tracks.means[self.index :, members].astype(np.float64)
             speed = np.where(self._drive(now, later, np.tile([1.0, 0, 0, 0], (*later.shape[:2], 1))), 0.0, speed)
+        # Priors may turn particles: cubes of their volume. Nothing turns them where there are springs alone.
+        turns = bool(self.priors) and not held
+        inertia = mass * self.volume ** (2.0 / 3.0) / 6.0 * np.eye(3) if turns else np.zeros((3, 3))
         for i, member in enumerate(members):
-            self._add(REST, mass, np.zeros((3, 3)), self.means[member], speed[i], np.zeros(3), np.zeros(3))
+            self._add(REST, mass, inertia, self.means[member], speed[i], np.zeros(3), np.zeros(3))
         self.rows.append(members)
         self.bodies.append(now)
         self.offsets.append(np.zeros((count, 3)))
@@ -236,8 +252,10 @@ class _Builder:
             refuse("tracks", "foreground", "none", "nothing here can be simulated")
         rows, bodies = np.concatenate(self.rows), np.concatenate(self.bodies)
         vectors = {key: np.array(values) for key, values in self.vectors.items()}
-        springs, rest, tied = self._tie(rows, bodies)
+        rest, lengths, held = self._neighborhood(rows, bodies)
+        springs, tied = self._tie(rest, lengths, held, bodies)
         own = [self.material.of(name) for name in self.names]
+        turns_wxyz = self.tracks.rotations_wxyz[self.index][rows].astype(np.float64)
         model = Model(
             masses=np.array(self.masses),
             inertias=np.array(self.inertias),
@@ -250,6 +268,7 @@ class _Builder:
             colliders=(*self._surroundings(), *self.colliders),
             apart=np.concatenate([tied, self._overlapping()]),
             springs=springs,
+            energy=self._energy(rows, bodies, turns_wxyz, rest, held) if self.priors else None,
             path=self._path(),
             friction=np.array([material.friction for material in own]),
             restitution=np.array([material.restitution for material in own]),
@@ -258,10 +277,12 @@ class _Builder:
             damping_s=self.material.damping_s,
             drag=self.material.drag,
         )
+        if model.energy is not None:
+            model = replace(model, energy=replace(model.energy, rate=fastest_rate(model, vectors["center"])))
         return Setup(
             model=model,
             rows=rows,
-            turns_wxyz=self.tracks.rotations_wxyz[self.index][rows].astype(np.float64),
+            turns_wxyz=turns_wxyz,
             names=tuple(self.names),
             centers=vectors["center"],
             velocities=vectors["velocity"],
@@ -288,28 +309,57 @@ class _Builder:
         )
         return Path(bodies.astype(np.int32), centers, turns, self.tracks.fps)
 
-    def _tie(self, rows: np.ndarray, bodies: np.ndarray) -> tuple[Springs, np.ndarray, np.ndarray]:
-        """Springs of what bends to all around it, at the mean of their lengths along the tracks; the neighbors of all;
-        and which bodies they tie, shape [q, 2]."""
+    def _neighborhood(self, rows: np.ndarray, bodies: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Neighbors of each particle, mean distances along the tracks [m], and which are held together: those of one
+        part, and what bends with all around it; shape [n, k] each, no columns where nothing is held."""
         loose = np.array(self.names)[bodies] == REST
-        count = min(NEIGHBORS, len(rows) - 1)
-        if not loose.any() or count < 1:
-            return Springs.none(), np.zeros((len(rows), 0), np.int32), np.zeros((0, 2), int)
-        points = wp.array(self.means[rows], dtype=wp.vec3, device="cpu")
-        neighbors = nearest_neighbors(points, count)[0].numpy()
-        pairs = np.stack([np.repeat(np.arange(len(rows)), count), neighbors.ravel()], axis=1)
-        pairs = np.unique(np.sort(pairs[loose[pairs].any(axis=1)], axis=1), axis=0)
-        ends = self.tracks.means[: self.index + 1, rows]
-        lengths = np.stack(
-            [np.linalg.norm(at[pairs[:, 0]] - at[pairs[:, 1]], axis=1) for at in ends.astype(np.float64)]
+        count = min(NEIGHBORS, len(rows) - 1) if loose.any() or self.priors else 0
+        if count < 1:
+            nothing = np.zeros((len(rows), 0))
+            return nothing.astype(np.int32), nothing, nothing.astype(bool)
+        neighbors = nearest_neighbors(wp.array(self.means[rows], dtype=wp.vec3, device="cpu"), count)[0].numpy()
+        total, least, most = 0.0, np.inf, 0.0
+        for at in self.tracks.means[: self.index + 1, rows]:
+            lengths = np.linalg.norm(at[neighbors].astype(np.float64) - at[:, None], axis=2)
+            total, least, most = total + lengths, np.minimum(least, lengths), np.maximum(most, lengths)
+        mean = total / (self.index + 1)
+        together = loose[:, None] | loose[neighbors] | (bodies[:, None] == bodies[neighbors])
+        return neighbors, mean, together & (most - least <= STRETCH * mean) & (mean > 0.0)
+
+    def _tie(
+        self, neighbors: np.ndarray, lengths: np.ndarray, held: np.ndarray, bodies: np.ndarray
+    ) -> tuple[Springs, np.ndarray]:
+        """Springs of what bends to all around it, and which bodies are held together, shape [q, 2]."""
+        ends = np.stack([np.repeat(np.arange(len(neighbors)), neighbors.shape[1]), neighbors.ravel()], axis=1)
+        chosen = held.ravel() & (bodies[ends[:, 0]] != bodies[ends[:, 1]])
+        pairs = ends[chosen]
+        springs = Springs.none()
+        if self.material.springs and len(pairs):
+            springs = Springs.of(pairs, lengths.ravel()[chosen], np.full(len(neighbors), self.volume))
+        tied = np.unique(np.sort(bodies[pairs], axis=1), axis=0)
+        tied = tied[np.isin(tied, list(self.solids)).any(axis=1)]
+        return springs, np.concatenate([tied, tied[:, ::-1]])
+
+    def _energy(
+        self, rows: np.ndarray, bodies: np.ndarray, turns_wxyz: np.ndarray, neighbors: np.ndarray, held: np.ndarray
+    ) -> PriorEnergy:
+        """Priors on all particles, which are at rest in the first instant that has all of them."""
+        first = 0 if self.tracks.birth is None else int(self.tracks.birth[rows].max())
+        means = self.tracks.means[first, rows].astype(np.float64)
+        lengths = np.linalg.norm(means[neighbors] - means[:, None], axis=2)
+        sigma = np.median(lengths[:, -1]) if lengths.size else 1.0
+        part = np.array([self.parts.names.index(name) if name != REST else len(self.parts) for name in self.names])
+        return PriorEnergy(
+            priors=tuple(self.priors),
+            means=means,
+            rotations_wxyz=self.tracks.rotations_wxyz[first, rows].astype(np.float64),
+            turns_wxyz=turns_wxyz,
+            scales=np.exp(self.tracks.log_scales[rows].astype(np.float64)),
+            parts=part[bodies],
+            neighbors=neighbors,
+            weights=np.where(held, np.exp(-0.5 * (lengths / sigma) ** 2), 0.0),
+            volume=float(sum(self.volumes)),
         )
-        rest = lengths.mean(axis=0)
-        steady = (np.ptp(lengths, axis=0) <= STRETCH * rest) & (rest > 0.0)
-        springs = Springs.of(pairs[steady], rest[steady], np.full(len(rows), self.volume))
-        tied = np.unique(bodies[springs.pairs], axis=0)
-        solid = np.isin(tied, list(self.solids))
-        tied = tied[solid.any(axis=1)]
-        return springs, neighbors, np.concatenate([tied, tied[:, ::-1]])
 
     def _overlapping(self) -> np.ndarray:
         """Rigid parts that lie in each other at the start: pairs of bodies, either way round, shape [q, 2]."""

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+import numpy as np
 import warp as wp
 
 from warpgs.checks import refuse
 from warpgs.simulate.contact import contact_kernels
+from warpgs.simulate.forces import ParticleScratch, find_forces
 from warpgs.simulate.motion import motion_kernels
-from warpgs.simulate.springs import spring_kernel
 from warpgs.simulate.state import State
 from warpgs.simulate.touch import touch_kernels
 from warpgs.simulate.world import World
@@ -22,8 +23,6 @@ SWEEPS = 10
 """Of the contacts of rigid bodies; free particles touch one thing at a time and need one."""
 RESTING_SPEED = 0.05
 """Approaches slower than this, and than what two steps of gravity make of rest, do not bounce [m/s]."""
-BANDS = 8
-"""Pieces of the rows of springs that threads take; a constant, though nothing depends on it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Scratch:
     def __init__(self, world: World, sweeps: int, *, requires_grad: bool = False) -> None:
         real, device = world.dtype, world.device
         vec3, quat = wp.types.vector(3, real), wp.types.quaternion(real)
-        m, n, p = world.body_count, world.particle_count if world.spring_count else 0, world.pair_count
+        m, p = world.body_count, world.pair_count
 
         def zeros(shape: int | tuple[int, ...], dtype: type = vec3) -> wp.array:
             return wp.zeros(shape, dtype=dtype, device=device, requires_grad=requires_grad)
@@ -51,8 +50,7 @@ class Scratch:
         self.velocities, self.momenta = zeros(m), zeros(m)
         self.forces, self.torques = zeros(m), zeros(m)
         self.pushed_centers, self.pushed_rotations = zeros(m), zeros(m, quat)
-        self.positions, self.particle_forces = zeros(n), zeros(n)
-        self.particle_velocities = zeros(n if world.model.damping_s > 0.0 else 0)
+        self.particles = ParticleScratch(world, requires_grad=requires_grad)
         self.face_points, self.face_normals = zeros(p), zeros(p)
         self.depths, self.goals, self.pushes = zeros(p, real), zeros(p, real), zeros(p, real)
         self.normals, self.arms, self.other_arms = zeros(p), zeros(p), zeros(p)
@@ -66,7 +64,7 @@ class Scratch:
     def arrays(self) -> list[wp.array]:
         """All of it."""
         single = [value for value in vars(self).values() if isinstance(value, wp.array)]
-        return [*single, *self.impulses, *self.pulls, *self.twists]
+        return [*single, *self.particles.arrays(), *self.impulses, *self.pulls, *self.twists]
 
     def clear(self) -> None:
         """Zero what is summed up."""
@@ -87,7 +85,9 @@ class Solver(ABC):
         """What ``step`` needs to write. Allocates."""
 
     @abstractmethod
-    def step(self, world: World, before: State, clock: Clock, scratch: Scratch, after: State) -> None:
+    def step(
+        self, world: World, before: State, clock: Clock, scratch: Scratch, after: State, tape: wp.Tape | None = None
+    ) -> None:
         """Advance by one step.
 
         Args:
@@ -96,6 +96,7 @@ class Solver(ABC):
             clock: When that is.
             scratch: Written; made by ``scratch`` of this solver.
             after: Written: the state at the end. Not ``before``.
+            tape: The one that is open, if any.
         """
 
 
@@ -117,15 +118,26 @@ class Explicit(Solver):
         return self.executor is None
 
     def scratch(self, world: World, *, requires_grad: bool = False) -> Scratch:
-        rigid = bool(world.model.inertias.any())
-        return Scratch(world, self.sweeps or (SWEEPS if rigid else 1), requires_grad=requires_grad)
+        return Scratch(world, self.sweeps or default_sweeps(world), requires_grad=requires_grad)
 
-    def step(self, world: World, before: State, clock: Clock, scratch: Scratch, after: State) -> None:
+    def step(
+        self, world: World, before: State, clock: Clock, scratch: Scratch, after: State, tape: wp.Tape | None = None
+    ) -> None:
         drift_half(world, before, clock, scratch)
-        find_forces(world, before, scratch, self.executor)
+        halfway = State(scratch.centers, scratch.rotations, before.velocities, before.momenta, before.impulses)
+        find_forces(
+            world, halfway, before, 0.5 * clock.dt, scratch.particles, scratch.forces, scratch.torques,
+            executor=self.executor, tape=tape,
+        )  # fmt: skip
         kick(world, before, clock, scratch)
         collide(world, before, clock, scratch, after)
         drift_rest(world, clock, scratch, after)
+
+
+def default_sweeps(world: World) -> int:
+    """Many where bodies touch with more than their center."""
+    model = world.model
+    return SWEEPS if np.any(model.feeler_radii) or np.any(model.feeler_offsets) else 1
 
 
 def drift_half(world: World, before: State, clock: Clock, scratch: Scratch) -> None:
@@ -156,46 +168,6 @@ def _drive(world: World, time_s: float, moved: list[wp.array]) -> None:
     wp.launch(
         motion_kernels(world.dtype).drive, world.driven_count, inputs, moved, device=world.device, record_tape=False
     )  # fmt: skip
-
-
-def find_forces(world: World, before: State, scratch: Scratch, executor: Executor | None = None) -> None:
-    """What springs pull bodies with halfway through the step."""
-    if not world.spring_count:
-        return
-    kernels, device = motion_kernels(world.dtype), world.device
-    centers, rotations = scratch.centers, scratch.rotations
-    on_bodies = [world.bodies, world.offsets]
-    wp.launch(
-        kernels.pose, world.particle_count, [centers, rotations, *on_bodies], [scratch.positions], device=device
-    )  # fmt: skip
-    if scratch.particle_velocities.size:
-        inputs = [rotations, before.velocities, before.momenta, world.inverse_inertias, world.driven, *on_bodies]
-        wp.launch(kernels.velocity, world.particle_count, inputs, [scratch.particle_velocities], device=device)
-    parameters = world.parameters
-    inputs = [scratch.positions, scratch.particle_velocities, world.starts, world.others, world.lengths, world.areas]
-    inputs += [parameters.stiffness, parameters.damping]
-    _launch_bands(
-        spring_kernel(world.dtype), world.particle_count, inputs, [scratch.particle_forces], device, executor
-    )  # fmt: skip
-    scratch.forces.zero_()
-    scratch.torques.zero_()
-    inputs = [rotations, *on_bodies, scratch.particle_forces]
-    wp.launch(kernels.gather, world.particle_count, inputs, [scratch.forces, scratch.torques], device=device)
-
-
-def _launch_bands(
-    kernel: wp.Kernel, count: int, inputs: Sequence, outputs: Sequence, device: wp.Device, executor: Executor | None
-) -> None:
-    """Launch over rows, in bands on threads where there are any."""
-    if executor is None:
-        wp.launch(kernel, count, [*inputs, 0], outputs, device=device)
-        return
-    edges = [count * band // BANDS for band in range(BANDS + 1)]
-
-    def launch(low: int, high: int) -> None:
-        wp.launch(kernel, high - low, [*inputs, low], outputs, device=device, record_tape=False)
-
-    list(executor.map(launch, edges[:-1], edges[1:]))
 
 
 def kick(world: World, before: State, clock: Clock, scratch: Scratch) -> None:

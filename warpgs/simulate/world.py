@@ -25,7 +25,7 @@ class Parameters:
     restitution: wp.array
     """Of each body, shape [m]."""
     stiffness: wp.array
-    """Young's modulus [Pa], shape [1]."""
+    """Young's modulus of springs, energy density of priors [Pa], shape [1]."""
     damping: wp.array
     """Time constant of dampers [s], shape [1]."""
     drag: wp.array
@@ -55,6 +55,10 @@ class World:
         self.spring_count = len(model.springs.lengths)
         self.starts, self.others = self._up(starts, wp.int32), self._up(others, wp.int32)
         self.lengths, self.areas = self._up(lengths, dtype), self._up(areas, dtype)
+        energy = model.energy
+        self.push = None if energy is None else energy.forces(self.device, dtype)
+        turns = [] if energy is None else np.roll(energy.turns_wxyz, -1, axis=1)
+        self.turns = self._up(turns, quat)
         self._upload_contacts(vec3, quat)
         self._upload_path(vec3, quat)
         self.parameters = Parameters(
@@ -96,6 +100,11 @@ class World:
             self.path_rotations = self._up(np.roll(path.rotations_wxyz, -1, axis=2), quat)
             self.path_rate = path.rate
         self.driven = self._up(driven, wp.int32)
+
+    @property
+    def pulled(self) -> bool:
+        """Whether anything but gravity and contact acts."""
+        return self.spring_count > 0 or self.push is not None
 
     def empty_state(self, *, requires_grad: bool = False) -> State:
         """A state of this world, to be written."""
