@@ -1,6 +1,6 @@
 # make demo   track a built-in scene, measure it, draw it, export it; results in demo/
 # make test   the whole test suite
-# make fuzz   500 broken files for every reader; FUZZ=5000 for more
+# make fuzz   500 broken files for every layout; FUZZ=5000 for more
 # make lint   style, formatting, import contracts, types
 # make check-viewer   the viewer in a real Chromium: one that is installed, or playwright's own, which it fetches
 # make check-interop   what Newton, NVIDIA's asset validator and, where there is one for this Python, Blender make of our
@@ -27,7 +27,7 @@ test: $(INSTALLED)
 	$(RUN) -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 fuzz: $(INSTALLED)
-	WARPGS_FUZZ=$(FUZZ) $(RUN) -m pytest tests/scenes -k fuzzed $(ARGS)
+	WARPGS_FUZZ=$(FUZZ) $(RUN) -m pytest tests/scenes/test_fuzzed.py --numprocesses=auto $(ARGS)
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

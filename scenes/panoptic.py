@@ -31,8 +31,9 @@ META_FILES: dict[Split, str] = {"train": "train_meta.json", "test": "test_meta.j
 WORLD_FROM_SOURCE = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """Right-handed y down to right-handed z up: x stays, z becomes y, -y becomes z."""
 FPS = 30.0
-MOST_CLOUD_BYTES = 2**31
-"""38 million points. A file that unpacks into more is not unpacked."""
+MOST_UNPACKED, SMALL_BYTES = 20, 2**20
+"""A cloud that unpacks into more than so many times its file is not unpacked, unless it is small. Clouds of numbers
+that mean something shrink to a third."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ def _matrices(path: Path, key: str, rows: list, shape: tuple[int, int]) -> tuple
     for t, row in enumerate(rows):
         try:
             stack = np.array(row, dtype=np.float64)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             rule = f"{shape[0]}x{shape[1]} matrices of numbers"
             raise ValueError(sentence(f"{path}: {key}, timestep {t}", rule, error, "export the file again")) from error
         if stack.shape != (len(row), *shape):
@@ -257,8 +258,9 @@ def _read_arrays(path: Path, remedy: str) -> dict[str, np.ndarray]:
             unpacked = sum(member.file_size for member in archive.infolist())
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(sentence(path, "an .npz file of plain arrays", str(error).rstrip("."), remedy)) from error
-    if unpacked > MOST_CLOUD_BYTES:
-        refuse(path, f"a cloud of at most {MOST_CLOUD_BYTES} bytes", f"{unpacked} once unpacked", remedy)
+    most = max(SMALL_BYTES, MOST_UNPACKED * path.stat().st_size)
+    if unpacked > most:
+        refuse(path, f"a cloud of at most {most} bytes", f"{unpacked} once unpacked", remedy)
     return read_npz(path, remedy)
 
 

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -20,9 +21,14 @@ NPZ_DAMAGE = (
     lzma.LZMAError,
     EOFError,
     KeyError,
+    MemoryError,  # a shape that no memory holds
     NotImplementedError,
     OSError,  # a place in the file that cannot be
+    OverflowError,
     RuntimeError,  # a member that says it is encrypted
+    SyntaxError,  # a header that is no Python
+    TokenError,
+    TypeError,
     ValueError,
 )
 """What reading a damaged ``.npz`` may raise."""

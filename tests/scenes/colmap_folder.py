@@ -1,4 +1,4 @@
-"""Writes a COLMAP folder from a synthetic scene, and breaks files at random."""
+"""Writes a COLMAP folder from a synthetic scene."""
 
 from __future__ import annotations
 
@@ -101,32 +101,3 @@ def write_binary(target: Path, cameras: list, images: list, points: np.ndarray, 
     for i, (point, color) in enumerate(zip(points, colors, strict=True)):
         packed.append(struct.pack("<Q3d3BdQ", i, *point, *color, 0.5, i % 3) + struct.pack("<II", 1, 2) * (i % 3))
     (target / "points3D.bin").write_bytes(struct.pack("<Q", len(points)) + b"".join(packed))
-
-
-def broken(content: bytes, rng: np.random.Generator) -> bytes:
-    """Truncated, three bits flipped, a piece doubled, cut out or overwritten with extremes, or nothing left."""
-    at, kind = int(rng.integers(len(content))), int(rng.integers(5))
-    end = at + int(rng.integers(1, 40))
-    if kind == 0:
-        return content[:at]
-    if kind == 1:
-        noisy = bytearray(content)
-        for position in rng.integers(0, len(content), 3):
-            noisy[position] ^= 1 << int(rng.integers(8))
-        return bytes(noisy)
-    if kind == 2:
-        return content[:at] + content[at:end] * int(2 * rng.integers(2)) + content[end:]
-    odd = (
-        b"\xff" * 8,
-        b"\0" * 8,
-        b"nan",
-        b"-1",
-        b"1e999",
-        b"../../../etc",
-        b"9" * 400,
-        b"\n",
-        struct.pack("<Q", 2**40),
-    )
-    piece = odd[int(rng.integers(len(odd)))]
-    at = int(rng.integers(16)) if kind == 3 else at
-    return content[:at] + piece + content[at + len(piece) :]

@@ -10,10 +10,7 @@ import pytest
 from PIL import Image
 
 from scenes import PanopticScene, open_scene
-from tests.scenes.colmap_folder import broken
-from tests.scenes.fuzzing import SEEDS
 from tests.scenes.panoptic_folder import MaskStorage, cloud_rows, stored_mask, tiny_scene, write_cloud, write_panoptic
-from tests.scenes.test_transforms import mutate as mutate_json
 
 RECORDING = Path(__file__).parents[3] / "shared" / "data" / "basketball12"
 
@@ -324,29 +321,13 @@ def test_real_recording_is_read_and_its_cloud_lies_in_its_masks():
         assert inside.sum() > 1000 and (mask[rows[inside], columns[inside]] > 0).mean() > 0.9
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_fuzzed_file_is_read_or_refused_in_a_sentence(folder, seed):
-    rng = np.random.default_rng(seed)
-    path = folder / ("train_meta.json", "init_pt_cld.npz", "test_meta.json")[seed % 3]
-    whole = path.read_bytes()
-    path.write_bytes(broken(whole, rng) if path.suffix == ".npz" or seed % 2 else mutate_json(whole, rng))
-    before = sorted(folder.parent.rglob("*"))
-    try:
-        read = open_scene(folder)
-        read.validate(range(read.timestep_count))
-        read.point_cloud()
-    except (ValueError, OSError, TypeError) as refusal:
-        assert ": expected " in str(refusal) and ", got " in str(refusal), refusal
-    assert sorted(folder.parent.rglob("*")) == before, "reading writes nothing"
-
-
-def test_a_cloud_that_unpacks_without_end_is_refused_unread(folder, monkeypatch):
-    monkeypatch.setattr("scenes.panoptic.MOST_CLOUD_BYTES", 10_000_000)
-    np.savez_compressed(folder / "init_pt_cld.npz", data=np.zeros((200_000, 7)))
-    assert (folder / "init_pt_cld.npz").stat().st_size < 50_000
+def test_a_cloud_that_unpacks_without_end_is_refused_unread(folder):
+    np.savez_compressed(folder / "init_pt_cld.npz", data=np.zeros((4_000_000, 7)))
+    size = (folder / "init_pt_cld.npz").stat().st_size
+    assert size < 300_000
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match=r"expected a cloud of at most 10000000 bytes, got 112\d+ once unpacked"):
+        with pytest.raises(ValueError, match=rf"a cloud of at most {20 * size} bytes, got 224\d+ once unpacked"):
             open_scene(folder).point_cloud()
         assert tracemalloc.get_traced_memory()[1] < 2e6
     finally:

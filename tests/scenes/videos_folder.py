@@ -18,10 +18,22 @@ Coefficients = Sequence[float]
 Writer = Callable[[Path, Sequence[Camera], Coefficients], None]
 
 
+CODECS = {
+    True: ("libx264rgb", "rgb24", {"crf": "0", "preset": "ultrafast", "g": "4"}),
+    False: ("libx264", "yuv420p", {"crf": "18", "g": "4"}),
+}
+"""Codec, pixels and options by whether nothing is lost; a phone's videos lose about as much as the other."""
+
+
 def write_video(
-    path: Path, pictures: Iterable[np.ndarray], fps: float, stamps: Sequence[int] | None = None, turned: int = 0
+    path: Path,
+    pictures: Iterable[np.ndarray],
+    fps: float,
+    stamps: Sequence[int] | None = None,
+    turned: int = 0,
+    lossless: bool = True,
 ) -> None:
-    """Encode RGB pictures so that they come back as they were.
+    """Encode RGB pictures, so that they come back as they were where ``lossless``.
 
     Args:
         stamps: When each frame was taken [ms]; evenly when None.
@@ -30,11 +42,9 @@ def write_video(
     pictures = list(pictures)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264rgb", rate=Fraction(fps).limit_denominator(1001))
-        stream.pix_fmt, stream.options = (
-            "rgb24",
-            {"crf": "0", "preset": "ultrafast", "g": "4"},
-        )
+        codec, pixels, options = CODECS[lossless]
+        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
+        stream.pix_fmt, stream.options = pixels, options
         stream.height, stream.width = pictures[0].shape[:2]
         if turned:
             stream.set_display_rotation(turned)
@@ -51,12 +61,12 @@ def all_cameras(scene: SyntheticScene) -> list[Camera]:
     return [*scene.cameras("train"), *scene.cameras("test")]
 
 
-def write_videos(root: Path, scene: SyntheticScene, suffix: str = ".mp4") -> None:
+def write_videos(root: Path, scene: SyntheticScene, suffix: str = ".mp4", lossless: bool = True) -> None:
     """cam<name>.mp4 of every camera of a scene."""
     frames = [(scene.frame(t), scene.frame(t, "test")) for t in range(scene.timestep_count)]
     for i, camera in enumerate(all_cameras(scene)):
         pictures = [(*train.images, *test.images)[i] for train, test in frames]
-        write_video(root / f"cam{camera.name}{suffix}", pictures, scene.fps)
+        write_video(root / f"cam{camera.name}{suffix}", pictures, scene.fps, lossless=lossless)
 
 
 def opencv_intrinsics(camera: Camera) -> np.ndarray:
