@@ -92,7 +92,7 @@ def main(output: Path | None = None) -> None:
 
     center_px = project((poses[0, :3, :3] @ FACE + poses[0, :3, 3])[None], camera)[0][0]
     painting = paint_letter(center_px)
-    painted = paint(tracks, painting, camera, at=0, detail=1)
+    painted = paint(tracks, painting, camera, at=0)
     print(f"{len(painted.foreground) - len(tracks.foreground)} particles more, for detail")
 
     renderer = Renderer()

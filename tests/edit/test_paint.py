@@ -25,7 +25,7 @@ def die():
 def test_a_letter_is_legible_at_the_last_timestep_from_another_camera(die):
     tracks, poses, camera = die
     painting = paint_letter(camera, poses[0])
-    painted = paint(tracks, painting, camera, detail=1)
+    painted = paint(tracks, painting, camera)
     other = make_camera(poses[-1, :3, 3] + [0.9, -1.7, 0.3], poses[-1, :3, 3])
     seen = Renderer("cpu", 1).view(painted.at(len(painted) - 1), other).color
     truth, shows = warped(painting, camera, poses[0], other, poses[-1])
@@ -36,12 +36,36 @@ def test_a_letter_is_legible_at_the_last_timestep_from_another_camera(die):
 
 def test_only_the_painted_face_changes(die):
     tracks, poses, camera = die
-    painted = paint(tracks, paint_letter(camera, poses[0]), camera)
+    painted = paint(tracks, paint_letter(camera, poses[0]), camera, detail=0)
     local = (tracks.means[0] - poses[0, :3, 3]) @ poses[0, :3, :3]
     changed = (painted.colors != tracks.colors).any(axis=1)
     assert changed.sum() > 200 and (local[changed, 1] < -0.24).all()
     for name in ("means", "rotations_wxyz", "log_scales", "opacity_logits"):
         assert getattr(painted, name) is getattr(tracks, name)
+
+
+def test_only_what_is_coarser_than_half_a_pixel_is_cut():
+    """Two plates side by side, of flat particles of 0.7 and 0.3 pixels."""
+    plate = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 50), [0.0], np.linspace(-0.4, 0.4, 40)), -1).reshape(-1, 3)
+    tracks = make_simple(np.concatenate([plate - [0.7, 0, 0], plate + [0.7, 0, 0]])[None], sigma=1.0)
+    sizes_px = np.repeat([0.7, 0.3], len(plate))
+    pixel_m = 2.0 / front_camera().intrinsics[0, 0]
+    tracks = replace(
+        tracks,
+        log_scales=np.log(sizes_px[:, None] * pixel_m * [1.0, 0.2, 1.0]).astype(np.float32),
+        opacity_logits=np.full(len(sizes_px), 4.0, np.float32),
+    )
+    painting = np.zeros((100, 200, 4))
+    painting[30:70] = [1.0, 0.0, 0.0, 1.0]
+    counts, fine = [], np.float32(np.log(0.3 * pixel_m))
+    for detail in range(3):
+        painted = paint(tracks, painting, front_camera(), detail=detail)
+        counts.append(len(painted.foreground))
+        assert (painted.log_scales.max(axis=1) == fine).sum() == len(plate)
+    under_paint = (paint(tracks, painting, front_camera(), detail=0).colors != tracks.colors).any(axis=1)
+    coarse = int((under_paint & (sizes_px > 0.5)).sum())
+    assert coarse > 500 and (under_paint & (sizes_px < 0.5)).sum() > 500
+    assert counts == [len(sizes_px), len(sizes_px) + 3 * coarse, counts[1]]  # 0.7 px become 0.46 px
 
 
 def test_paint_covers_and_half_paint_covers_half():
@@ -53,7 +77,7 @@ def test_paint_covers_and_half_paint_covers_half():
     painting = np.zeros((100, 200, 4))
     painting[:, :80] = [1.0, 0.0, 0.0, 1.0]
     painting[:, 120:] = [0.0, 0.0, 1.0, 0.5]
-    painted = paint(tracks, painting, front_camera())
+    painted = paint(tracks, painting, front_camera(), detail=0)
     x = wall[0, :, 0]
     left, right, middle = (x > -1.4) & (x < -0.6), (x < 1.4) & (x > 0.6), np.abs(x) < 0.2
     np.testing.assert_allclose(painted.colors[left], np.tile([1, 0, 0], (left.sum(), 1)), atol=1e-6)
@@ -70,7 +94,7 @@ def test_what_is_hidden_is_not_painted():
     painting = np.ones((100, 200, 4))
     painting[..., :2] = 0.0
     painting[:, :80, 3] = painting[:, 120:, 3] = 0.0
-    changed = (paint(tracks, painting, front_camera()).colors != tracks.colors).any(axis=1)
+    changed = (paint(tracks, painting, front_camera(), detail=0).colors != tracks.colors).any(axis=1)
     assert changed.any() and not changed[wall[0, :, 1] > 0.3].any()
 
 

@@ -182,10 +182,12 @@ file = "room.ply"
 do = "paint"
 picture = "dot.png"
 camera = "c"
+detail = 0
 """
     edited = do(tmp_path, tracks, steps)
     np.testing.assert_array_equal(edited.foreground, np.append(np.ones(800), 0.0))
-    np.testing.assert_array_equal(edited.colors[:800], edit.paint(tracks, painting / 255.0, front_camera()).colors)
+    painted = edit.paint(tracks, painting / 255.0, front_camera(), detail=0)
+    np.testing.assert_array_equal(edited.colors[:800], painted.colors)
     assert (edited.colors[:800] != tracks.colors).any() and (edited.colors[800] == 0.5).all()
     own = steps.replace('"c"', "{ eye = [0, -2, 0], target = [0, 0, 0], fov_deg = 53.13010235, size = [200, 100] }")
     np.testing.assert_allclose(do(tmp_path, tracks, own).colors, edited.colors, atol=1e-5)

@@ -84,8 +84,8 @@ class Paint(Checked):
     of: str = SCENE
     at: int | None = None
     """Timestep of that picture; the first when not given."""
-    detail: int = 0
-    """How often painted particles are first cut into four."""
+    detail: int = 1
+    """How often painted particles that are coarser than the picture's pixels are first cut into four."""
 
     def check(self, desk: Desk) -> None:
         self._painting(desk)
