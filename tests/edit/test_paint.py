@@ -1,42 +1,49 @@
 """What is painted at one instant from one side is there at every instant from every side."""
 
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scenes.synthetic import perfect_tracks
-from tests.edit.painted import make_camera, make_die, paint_letter, warped
 from tests.reference.photometric import ssim
 from tests.tracks_by_hand import front_camera
 from tests.tracks_by_hand import make_tracks as make_simple
 from warpgs.edit import paint, split
+from warpgs.query.geometry import project
 from warpgs.render import Renderer
+
+EXAMPLE = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "10_paint.py"))
 
 
 @pytest.fixture(scope="module")
 def die():
-    """Tracks, poses and the camera to paint on."""
-    scene = make_die()
+    """Tracks and poses of the example's die, and a letter on one of its faces as a camera sees it."""
+    scene = EXAMPLE["make_scene"]()
     poses = scene.ground_truth().world_from_body[:, 0]
-    return perfect_tracks(scene), poses, make_camera([0.3, -2.0, 0.9], poses[0, :3, 3])
+    camera = EXAMPLE["make_camera"](np.array([0.3, -2.0, 0.9]), poses[0, :3, 3])
+    face = poses[0, :3, :3] @ EXAMPLE["FACE"] + poses[0, :3, 3]
+    return perfect_tracks(scene), poses, camera, EXAMPLE["paint_letter"](project(face[None], camera)[0][0])
 
 
-def test_a_letter_is_legible_at_the_last_timestep_from_another_camera(die):
-    tracks, poses, camera = die
-    painting = paint_letter(camera, poses[0])
+@pytest.mark.parametrize("eye", [(0.9, -1.7, 0.3), (1.5, -1.1, 0.6)])
+def test_a_letter_is_legible_at_the_last_timestep_from_another_camera(die, eye):
+    tracks, poses, camera, painting = die
     painted = paint(tracks, painting, camera)
-    other = make_camera(poses[-1, :3, 3] + [0.9, -1.7, 0.3], poses[-1, :3, 3])
-    seen = Renderer("cpu", 1).view(painted.at(len(painted) - 1), other).color
-    truth, shows = warped(painting, camera, poses[0], other, poses[-1])
-    wanted = np.where(shows[..., None], truth, seen)
+    other = EXAMPLE["make_camera"](poses[-1, :3, 3] + eye, poses[-1, :3, 3])
+    seen = Renderer("cpu", 1).view(painted.at(-1), other).color
+    truth = EXAMPLE["warp"](painting, camera, poses[0], other, poses[-1])
+    shows = truth[..., 3] > 0.999
+    wanted = np.where(shows[..., None], truth[..., :3], seen)
     similarity = np.stack([ssim(wanted[..., i], seen[..., i]) for i in range(3)], axis=-1)[shows].mean()
     assert shows.sum() > 1000 and similarity >= 0.8
 
 
 def test_only_the_painted_face_changes(die):
-    tracks, poses, camera = die
-    painted = paint(tracks, paint_letter(camera, poses[0]), camera, detail=0)
+    tracks, poses, camera, painting = die
+    painted = paint(tracks, painting, camera, detail=0)
     local = (tracks.means[0] - poses[0, :3, 3]) @ poses[0, :3, :3]
     changed = (painted.colors != tracks.colors).any(axis=1)
     assert changed.sum() > 200 and (local[changed, 1] < -0.24).all()
@@ -47,7 +54,8 @@ def test_only_the_painted_face_changes(die):
 def test_only_what_is_coarser_than_half_a_pixel_is_cut():
     """Two plates side by side, of flat particles of 0.7 and 0.3 pixels."""
     plate = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 50), [0.0], np.linspace(-0.4, 0.4, 40)), -1).reshape(-1, 3)
-    tracks = make_simple(np.concatenate([plate - [0.7, 0, 0], plate + [0.7, 0, 0]])[None], sigma=1.0)
+    beside = np.array([0.7, 0.0, 0.0])
+    tracks = make_simple(np.concatenate([plate - beside, plate + beside])[None])
     sizes_px = np.repeat([0.7, 0.3], len(plate))
     pixel_m = 2.0 / front_camera().intrinsics[0, 0]
     tracks = replace(
