@@ -16,10 +16,11 @@ from PIL import Image
 
 import scenes
 from scenes.synthetic import tumble
-from tests.perfect_run import write_perfect_run
+from tests.perfect_run import NoSettings, write_perfect_run
 from warpgs.cli import main
 from warpgs.cli.command import parse
-from warpgs.run import Run
+from warpgs.render import Renderer
+from warpgs.run import Run, write_run
 from warpgs.track import PRESETS, TrackConfig, track
 
 VERBS = (
@@ -418,6 +419,24 @@ def test_render_goes_along_every_path_in_slow_motion(run, here, capsys):
         assert main([*argv, "--cameras", path, "--output", "no"]) == 1
         assert reason in one_sentence(capsys)
     assert main([*argv, "--cameras", "follow:1,-,e", "--output", "no"]) == 2
+
+
+def test_render_draws_training_cameras_as_they_were_refined(run, here):
+    tracks, scene = Run.open(run).tracks(), scenes.open_scene("tumble")
+    turns = np.zeros((len(tracks.camera_names), 3), np.float32)
+    turns[0] = [0.0, 0.2, 0.0]
+    write_run(here / "turned", replace(tracks, camera_turns=turns), scene, NoSettings())
+    for name in (str(run), "turned"):
+        output = Path(name).name + "_out"
+        assert main(["render", name, "--output", output, "--cameras", "train", "--image-scale", "0.25"]) == 0
+    first, second = (tracks.camera_names[i] for i in (0, 1))
+    as_seen = [np.asarray(Image.open(here / "turned_out" / name / "000000.png"), int) for name in (first, second)]
+    before = [np.asarray(Image.open(here / "tumble_out" / name / "000000.png"), int) for name in (first, second)]
+    np.testing.assert_array_equal(as_seen[1], before[1])
+    camera = scene.cameras("train", 0)[0].turned(turns[0]).resized(24, 14)
+    drawn = Renderer("cpu", 1).view(tracks.at(0), camera).color
+    np.testing.assert_array_equal(as_seen[0], np.round(np.clip(drawn, 0, 1) * 255).astype(int))
+    assert np.abs(as_seen[0] - before[0]).max() > 50
 
 
 def test_render_writes_videos_by_suffix(run, here):

@@ -101,14 +101,16 @@ def _motion(tracks: Tracks, parts: Parts) -> list[Section]:
 
 
 def _pictures(scene: Scene, tracks: Tracks) -> list[Section]:
+    from warpgs.evaluate.pictures import refined
     from warpgs.types import Split
     from warpgs.view import Section, draw_particles
 
     split: Split = "test" if scene.cameras("test", tracks.timesteps[0]) else "train"
     frame = scene.frame(tracks.timesteps[-1], split)
+    cameras = [refined(camera, tracks) if split == "train" else camera for camera in frame.cameras]
     return [
         Section(f"Tracks, {split} camera {camera.name}", draw_particles(image, tracks, camera))
-        for camera, image in list(zip(frame.cameras, frame.images, strict=True))[:MOST_CAMERAS]
+        for camera, image in list(zip(cameras, frame.images, strict=True))[:MOST_CAMERAS]
     ]
 
 

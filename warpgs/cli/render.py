@@ -35,10 +35,10 @@ class Render:
     white; normals show x, y, z of the world as red, green, blue; trajectories are the last timesteps of some
     particles, hidden where something stands in front.
 
-    --cameras: test or train (those of the scene); orbit (a turn around what moves); spiral (small turns about the
-    first camera); FILE.json (keyframes, see warpgs/view/keyframes.py); follow:WHAT (goes along and does not turn);
-    attach:WHAT (first person: goes along and turns). WHAT is the name of a rigid part, see warpgs parts, or a
-    point x,y,z or x,y,z@TIMESTEP [m].
+    --cameras: test or train (those of the scene, train as tracking refined them); orbit (a turn around what moves);
+    spiral (small turns about the first camera); FILE.json (keyframes, see warpgs/view/keyframes.py); follow:WHAT (goes
+    along and does not turn); attach:WHAT (first person: goes along and turns). WHAT is the name of a rigid part, see
+    warpgs parts, or a point x,y,z or x,y,z@TIMESTEP [m].
 
     A file has no cameras of its own: it is orbited, in 90 pictures where it holds one instant, unless --scene says
     whose cameras to take.
@@ -142,6 +142,7 @@ def _channel(arguments: Render, tracks: Tracks) -> Channel | Trails:
 def _views(arguments: Render, scene: Scene | None, tracks: Tracks, times: np.ndarray) -> list[tuple[Camera, ...]]:
     """Cameras of each time."""
     from warpgs.checks import refuse
+    from warpgs.evaluate.pictures import refined
     from warpgs.view import foreground_center, orbit, orbit_whole, spiral
 
     wanted = arguments.cameras or ("orbit" if scene is None else "test")
@@ -152,7 +153,7 @@ def _views(arguments: Render, scene: Scene | None, tracks: Tracks, times: np.nda
         views = [scene.cameras(wanted, tracks.timesteps[int(time)]) for time in times]
         if not views[0]:
             refuse(scene.name, f"cameras of the {wanted} split", "none", "pass --cameras train or orbit")
-        return views
+        return views if wanted == "test" else [tuple(refined(camera, tracks) for camera in seen) for seen in views]
     if scene is None:
         turn = orbit_whole(tracks, len(times))
     else:
