@@ -2,7 +2,7 @@
 # make test   the whole test suite
 # make fuzz   500 broken files for every layout; FUZZ=5000 for more
 # make lint   style, formatting, import contracts, types
-# make check-viewer   the viewer in a real Chromium: one that is installed, or playwright's own, which it fetches
+# make check-viewer   the viewer in a real Chromium, alone: one that is installed, or playwright's own, which it fetches
 # make check-interop   what Newton, NVIDIA's asset validator and, where there is one for this Python, Blender make of our
 #             files; needs 2.5 GB of disk for an environment of its own, .venv-interop
 #
@@ -22,8 +22,15 @@ FUZZ := 500
 demo: $(INSTALLED)
 	$(RUN) examples/00_demo.py $(ARGS)
 
+# The viewer is tested in a Chromium that is installed, or else in playwright's own (100 MB), if it comes within so many
+# seconds.
+fetch-chromium = @{ command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	timeout --kill-after=5 $(1) $(RUN) -m playwright install --only-shell chromium; } >/dev/null 2>&1 || \
+	echo "no Chromium here, and none could be fetched: the test of the viewer in a browser is skipped"
+
 # A file of tests stays on one core: what its tests share is made once.
 test: $(INSTALLED)
+	$(call fetch-chromium,20)
 	$(RUN) -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 fuzz: $(INSTALLED)
@@ -36,8 +43,7 @@ lint: $(INSTALLED)
 	$(RUN) -m pyright
 
 check-viewer: $(INSTALLED)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -e ".[browser]"
-	command -v chromium chromium-browser google-chrome || $(RUN) -m playwright install chromium || true
+	$(call fetch-chromium,600)
 	$(RUN) -m pytest tests/view/test_browser.py -rs $(ARGS)
 
 check-interop: $(INTEROP)/.installed

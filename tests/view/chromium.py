@@ -9,9 +9,19 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--no-sandbox", "--enable-unsafe-swiftshader")
-"""Runs as root, and draws without a GPU."""
+FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing")
+"""Runs as root, and draws on the CPU wherever it is."""
 START_S = 30.0
+COUNT_PICTURES = """
+window.pictures = [];
+const upload = WebGL2RenderingContext.prototype.texSubImage2D;
+WebGL2RenderingContext.prototype.texSubImage2D = function (...what) {
+  const picture = what[what.length - 1];
+  if (picture instanceof HTMLImageElement) window.pictures.push(picture.height);
+  return upload.apply(this, what);
+};
+"""
+"""Script for a page: the heights of the pictures that it has shown so far, in ``window.pictures``."""
 
 
 def launch(driver: Playwright) -> Browser:
@@ -20,5 +30,5 @@ def launch(driver: Playwright) -> Browser:
     Raises:
         playwright.sync_api.Error: there is none, or it does not start.
     """
-    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    found = next(filter(None, map(shutil.which, PROGRAMS)), None)  # playwright's own when None
     return driver.chromium.launch(executable_path=found, args=list(FLAGS), timeout=1000.0 * START_S)
