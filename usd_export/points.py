@@ -8,9 +8,10 @@ import numpy as np
 from pxr import Sdf, Usd, UsdGeom, Vt
 
 from usd_export.arrays import usd_array
+from usd_export.bulk import Put, put_plainly
 from usd_export.form import opacities, scales
 from usd_export.poses import Pose
-from usd_export.prims import ParticlePrim, set_primvar
+from usd_export.prims import ParticlePrim, primvar, set_primvar
 from warpgs.types import Gaussians
 
 
@@ -36,13 +37,14 @@ class PointPrim(ParticlePrim):
         set_primvar(self.schema, "scale", Sdf.ValueTypeNames.Float3Array, usd_array(Vt.Vec3fArray, sigma))
         self.show(opacities(gaussians.opacity_logits), Usd.TimeCode.Default())
 
-    def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode) -> None:
-        self.schema.CreatePointsAttr().Set(pose.positions, time)
-        set_primvar(self.schema, "orient", Sdf.ValueTypeNames.QuatfArray, pose.orientations, time)
+    def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode, put: Put = put_plainly) -> None:
+        put(self.schema.CreatePointsAttr(), Vt.Vec3fArray, pose.positions, time)
+        put(primvar(self.schema, "orient", Sdf.ValueTypeNames.QuatfArray), Vt.QuatfArray, pose.orientations_xyzw, time)
         if velocities is not None:
-            self.schema.CreateVelocitiesAttr().Set(usd_array(Vt.Vec3fArray, velocities), time)
+            put(self.schema.CreateVelocitiesAttr(), Vt.Vec3fArray, velocities, time)
         # Of the spheres: what USD itself computes, and its validators compare with.
-        self.schema.CreateExtentAttr().Set(UsdGeom.Points.ComputeExtent(pose.positions, self._widths), time)
+        box = UsdGeom.Points.ComputeExtent(usd_array(Vt.Vec3fArray, pose.positions), self._widths)
+        put(self.schema.CreateExtentAttr(), Vt.Vec3fArray, np.asarray(box), time)
 
     def show(self, opacities: np.ndarray, time: Usd.TimeCode) -> None:
         values = usd_array(Vt.FloatArray, opacities)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
-from pxr import Vt
 from scipy.spatial.transform import Rotation
 
 from usd_export.form import scales
@@ -37,10 +36,10 @@ TURN_NOISE = 0.01
 class Pose:
     """Particles at an instant, in the order of the prim that holds them."""
 
-    positions: Vt.Vec3fArray
-    """Centers [m], n of them."""
-    orientations: Vt.QuatfArray
-    """As many; x, y, z, w in memory, though USD's text and its Python constructor are w, x, y, z."""
+    positions: np.ndarray
+    """Centers [m], shape [n, 3], float32."""
+    orientations_xyzw: np.ndarray
+    """USD's order in memory, though its text and its Python constructor are w, x, y, z; shape [n, 4], float32."""
     extent: np.ndarray
     """Axis-aligned box [m] around the 3 sigma ellipsoids, shape [2, 3], float32."""
 
@@ -83,7 +82,7 @@ def gather_kernel(
 
 
 class Gather:
-    """Reads the poses of the same particles, instant after instant, into arrays of USD's."""
+    """Reads the poses of the same particles, instant after instant, into the same arrays."""
 
     def __init__(self, ids: np.ndarray, log_scales: np.ndarray) -> None:
         """``ids``: indices into the tracks, shape [n]; ``log_scales``: those of all particles of the tracks."""
@@ -91,20 +90,20 @@ class Gather:
         self._scales = wp.array(scales(log_scales[ids]), dtype=wp.vec3, device="cpu")
         blocks = -(-len(ids) // BLOCK)
         self._low, self._high = (wp.empty(blocks, dtype=wp.vec3, device="cpu") for _ in range(2))
+        self._positions = wp.empty(len(ids), dtype=wp.vec3, device="cpu")
+        self._orientations_xyzw = wp.empty(len(ids), dtype=wp.vec4, device="cpu")
 
     def __call__(self, means: np.ndarray, rotations_wxyz: np.ndarray) -> Pose:
-        """The pose at an instant; means and rotations are those of all particles, shapes [m, 3] and [m, 4]."""
-        count = len(self._ids)
-        positions, orientations = Vt.Vec3fArray(count), Vt.QuatfArray(count)
-        # Written where USD keeps them, before anyone else knows of them.
-        outputs = [_array(np.asarray(positions), wp.vec3), _array(np.asarray(orientations), wp.vec4)]
+        """The pose at an instant, until the next; means and rotations are those of all particles, shapes [m, 3] and
+        [m, 4]."""
         inputs = [_array(means, wp.vec3), _array(rotations_wxyz, wp.vec4), self._ids, self._scales, EXTENT_SIGMAS]
-        wp.launch(gather_kernel, self._low.size, inputs, [*outputs, self._low, self._high], device="cpu")
+        outputs = [self._positions, self._orientations_xyzw, self._low, self._high]
+        wp.launch(gather_kernel, self._low.size, inputs, outputs, device="cpu")
         box = np.stack([self._low.numpy().min(axis=0), self._high.numpy().max(axis=0)])
         # Outwards by the rounding of the sums above: it must not cut into an ellipsoid.
         slack = 4.0 * np.finfo(np.float32).eps * np.maximum(np.abs(box).max(), np.ptp(box, axis=0))
         box += np.array([[-1.0], [1.0]], np.float32) * slack.astype(np.float32)
-        return Pose(positions, orientations, box)
+        return Pose(self._positions.numpy(), self._orientations_xyzw.numpy(), box)
 
 
 @wp.kernel(enable_backward=False)

@@ -9,6 +9,7 @@ import numpy as np
 from pxr import Sdf, Usd, UsdGeom, Vt
 
 from usd_export.arrays import usd_array
+from usd_export.bulk import Put, put_plainly
 from usd_export.poses import Pose
 
 
@@ -21,21 +22,25 @@ class ParticlePrim(ABC):
     """Whether ``pose`` has a use for velocities."""
 
     @abstractmethod
-    def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode) -> None:
+    def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode, put: Put = put_plainly) -> None:
         """Author where its n particles are, with the extent, which no plugin computes. ``velocities`` [m/s], shape
-        [n, 3], where they are known."""
+        [n, 3], where they are known. ``put`` authors all that is sampled."""
 
     @abstractmethod
     def show(self, opacities: np.ndarray, time: Usd.TimeCode) -> None:
         """Author opacities, shape [n], float32."""
 
 
+def primvar(schema: UsdGeom.Gprim, name: str, kind: Sdf.ValueTypeName) -> Usd.Attribute:
+    """The attribute of a primvar with one value per particle."""
+    return UsdGeom.PrimvarsAPI(schema).CreatePrimvar(name, kind, UsdGeom.Tokens.vertex).GetAttr()
+
+
 def set_primvar(
     schema: UsdGeom.Gprim, name: str, kind: Sdf.ValueTypeName, values: Any, time: Usd.TimeCode | None = None
 ) -> None:
     """Author one value per particle."""
-    primvar = UsdGeom.PrimvarsAPI(schema).CreatePrimvar(name, kind, UsdGeom.Tokens.vertex)
-    primvar.Set(values, Usd.TimeCode.Default() if time is None else time)
+    primvar(schema, name, kind).Set(values, Usd.TimeCode.Default() if time is None else time)
 
 
 def judge(schema: UsdGeom.Gprim, confidence: np.ndarray, visibility: np.ndarray, time: Usd.TimeCode) -> None:

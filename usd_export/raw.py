@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from pxr import Usd, UsdGeom
 
-from usd_export.fields import Field, stream
-from usd_export.form import Progress
+from usd_export.fields import Field
 from usd_export.options import UsdOptions
 from usd_export.points import PointPrim
 from usd_export.splats import SplatPrim
@@ -17,7 +16,7 @@ from usd_export.stage import ROOT
 from warpgs.types import Tracks
 
 
-def write_raw(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions, progress: Progress) -> None:
+def write_raw(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions) -> list[Field]:
     """Particles whose pose never changes in a field without time samples, those that move in another.
 
     Most of a recording stands still, and its samples would be most of the file. ``primvars:ids`` says where in the
@@ -25,10 +24,10 @@ def write_raw(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: Usd
     such have opacities samples. ``primvars:warpgs:confidence`` and ``primvars:warpgs:visibility`` say how far what
     moves can be trusted, where the tracks know it.
     """
-    _write_fields(stage, tracks, moving, options, progress, {ROOT: SplatPrim})
+    return _write_fields(stage, tracks, moving, options, {ROOT: SplatPrim})
 
 
-def write_dcc(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions, progress: Progress) -> None:
+def write_dcc(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions) -> list[Field]:
     """The raw form under ``Splats`` and the same as UsdGeom.Points under ``Points``; the variant set ``particles`` of
     the default prim says which of the two is there: ``splats`` (at first) or ``points``. Equal arrays are stored once.
     """
@@ -44,9 +43,10 @@ def write_dcc(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: Usd
             for other in kinds:
                 if other != name:
                     stage.OverridePrim(paths[other]).SetActive(False)
-    variants.ClearVariantSelection()
-    _write_fields(stage, tracks, moving, options, progress, {paths[name]: kind for name, kind in kinds.items()})
     variants.SetVariantSelection("splats")
+    with Usd.EditContext(stage, stage.GetSessionLayer()):  # which is not saved
+        variants.BlockVariantSelection()  # both are there while they are written
+    return _write_fields(stage, tracks, moving, options, {paths[name]: kind for name, kind in kinds.items()})
 
 
 def write_points_layer(path: Path, layer: Path) -> None:
@@ -68,10 +68,10 @@ def _write_fields(
     tracks: Tracks,
     moving: np.ndarray,
     options: UsdOptions,
-    progress: Progress,
     kinds: Mapping[str, type[SplatPrim] | type[PointPrim]],
-) -> None:
-    """Write ``Static`` and ``Moving``, whichever has particles, below each path as its kind of prim."""
+) -> list[Field]:
+    """Write ``Static`` and ``Moving``, whichever has particles, below each path as its kind of prim; returns what is to
+    be sampled."""
     sampled = []
     for name, ids in (("Static", np.flatnonzero(~moving)), ("Moving", np.flatnonzero(moving))):
         if len(ids):
@@ -82,4 +82,4 @@ def _write_fields(
                 field.still()
             else:
                 sampled.append(field)
-    stream(stage, sampled, len(tracks), progress)
+    return sampled

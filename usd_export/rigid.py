@@ -9,8 +9,8 @@ import numpy as np
 from pxr import Gf, Usd, UsdGeom, UsdSemantics
 
 from usd_export.decomposition import convex_pieces
-from usd_export.fields import Field, birth_instants, births_of, stream
-from usd_export.form import Progress, opacities
+from usd_export.fields import Field, birth_instants, births_of
+from usd_export.form import opacities
 from usd_export.hull import Hull, hull_of
 from usd_export.motion import velocities
 from usd_export.options import UsdOptions
@@ -29,7 +29,7 @@ def sampled_particles(tracks: Tracks, parts: Parts) -> np.ndarray:
     return (parts.part_index < 0) & ((parts.part_index != BACKGROUND) | (births_of(tracks) > 0))
 
 
-def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOptions, progress: Progress) -> None:
+def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOptions) -> list[Field]:
     """Bodies under ``Parts``, what stands still as ``Background``, what deforms as ``Deformable``.
 
     ========================  =========================================================================================
@@ -44,6 +44,9 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
     The axes of a part are the world's at its first instant (of a ``dynamic`` file: at its start), and so harmonics hold
     as they are: in the frame of the part, with which they turn. What is born later is invisible before, a part by its
     visibility, particles of a part by their opacities. Defaults are those of the first timestep.
+
+    Returns:
+        What is to be sampled.
     """
     start = 0 if options.start is None else tracks.timesteps.index(options.start)
     sampled = sampled_particles(tracks, parts)
@@ -61,20 +64,19 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
         ids = np.flatnonzero(still)
         background = _in_frame(tracks, ids, np.tile(np.eye(4), (len(tracks), 1, 1)), 0.0)
         _label(_define_still(stage, f"{ROOT}/Background", background, ids, options).schema.GetPrim(), "background")
-    fields = []
     if options.dynamic:
         sampled &= births_of(tracks) <= start
         tracks = tracks.since(start)
-    if sampled.any():
-        ids = np.flatnonzero(sampled)
-        prim = SplatPrim(stage, f"{ROOT}/Deformable", tracks.all_at(0).select(ids), ids, options.half)
-        _label(prim.schema.GetPrim(), "deformable")
-        fields.append(Field([prim], tracks, ids))
-    if options.dynamic:
-        for field in fields:
-            field.still()
-    else:
-        stream(stage, fields, len(tracks), progress)
+    if not sampled.any():
+        return []
+    ids = np.flatnonzero(sampled)
+    prim = SplatPrim(stage, f"{ROOT}/Deformable", tracks.all_at(0).select(ids), ids, options.half)
+    _label(prim.schema.GetPrim(), "deformable")
+    field = Field([prim], tracks, ids)
+    if not options.dynamic:
+        return [field]
+    field.still()
+    return []
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 from pxr import Sdf, Usd, UsdGeom, UsdVol, Vt
 
 from usd_export.arrays import usd_array
+from usd_export.bulk import Put, put_plainly
 from usd_export.form import harmonics, opacities, scales
 from usd_export.poses import Pose
 from usd_export.prims import ParticlePrim, set_primvar
@@ -60,22 +61,23 @@ class SplatPrim(ParticlePrim):
         foreground = usd_array(Vt.FloatArray, gaussians.foreground)
         set_primvar(self.schema, "foreground", Sdf.ValueTypeNames.FloatArray, foreground)
 
-    def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode) -> None:
-        self._set("positions", pose.positions, time)
-        self._set("orientations", pose.orientations, time)
+    def pose(self, pose: Pose, velocities: np.ndarray | None, time: Usd.TimeCode, put: Put = put_plainly) -> None:
+        self._set("positions", pose.positions, time, put)
+        self._set("orientations", pose.orientations_xyzw, time, put)
         # A box of what was rounded to half precision: half a unit of its last place outwards.
-        slack = np.abs(np.asarray(pose.positions)).max(axis=0, initial=0.0) * 2.0**-11 if self._half else 0.0
+        slack = np.abs(pose.positions).max(axis=0, initial=0.0) * 2.0**-11 if self._half else 0.0
         box = pose.extent + np.array([[-1.0], [1.0]]) * slack
-        self.schema.CreateExtentAttr().Set(usd_array(Vt.Vec3fArray, box), time)
+        put(self.schema.CreateExtentAttr(), Vt.Vec3fArray, box, time)
 
     def show(self, opacities: np.ndarray, time: Usd.TimeCode) -> None:
         self._set("opacities", opacities, time)
 
-    def _set(self, name: str, values: Any, time: Usd.TimeCode | None = None) -> Usd.Attribute:
+    def _set(
+        self, name: str, values: np.ndarray, time: Usd.TimeCode | None = None, put: Put = put_plainly
+    ) -> Usd.Attribute:
         single, array, half, half_array = VALUES[name]
         attribute = (half if self._half else single)(self.schema)
-        numbers = usd_array(half_array if self._half else array, values)
-        attribute.Set(numbers, Usd.TimeCode.Default() if time is None else time)
+        put(attribute, half_array if self._half else array, values, Usd.TimeCode.Default() if time is None else time)
         return attribute
 
     def _set_colors(self, gaussians: Gaussians) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from pxr import Sdf, Tf, UsdUtils
 
 from usd_export.cameras import write_cameras
+from usd_export.fields import stream
 from usd_export.form import Progress
 from usd_export.options import UsdOptions, points_layer
 from usd_export.raw import write_dcc, write_points_layer, write_raw
@@ -75,11 +76,11 @@ def _write_layer(
     stage = new_stage(path, tracks, options)
     write_cameras(stage, cameras, tracks.timesteps)
     if parts is not None:
-        write_rigid(stage, tracks, parts, options, progress)
+        fields = write_rigid(stage, tracks, parts, options)
     else:
         write = write_dcc if options.form == "dcc" else write_raw
-        write(stage, tracks, sampled, options, progress)
-    stage.Save()
+        fields = write(stage, tracks, sampled, options)
+    stream(stage, fields, len(tracks), progress)
     progress(len(tracks), len(tracks))
 
 

@@ -1,0 +1,167 @@
+"""Large arrays of time samples, put into a binary layer past USD's writer.
+
+That writer copies every array twice and hashes it to find equal ones: three times what the disk takes. Here it writes
+the layer with placeholders of 48 bytes for such samples; then a copy of the layer gets the arrays between its values
+and its sections, and its samples point at them. A layer without arrays is small, so that little is copied.
+
+What is taken for granted of the format (``crate``, pxr/usd/sdf/crateFile.cpp), versions 0.7 on, and looked after in
+each layer before a byte is written:
+
+- 16 is the place of the table of contents: a count, and per section a name of 16 bytes, its start and its size.
+  Sections follow the values and say nowhere else where they are.
+- An array that is not compressed, as those of KINDS never are, is its length and its numbers, 8 bytes aligned.
+- What says where a value is has 8 bytes: its place in the lower 6, then its type, the highest bit set for arrays.
+  Those of a row of time samples follow each other and their count.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from pxr import Sdf, Usd, Vt
+
+from usd_export.arrays import usd_array
+from usd_export.staging import written_behind
+
+Put = Callable[[Usd.Attribute, type, np.ndarray, Usd.TimeCode], None]
+"""Authors an array of some kind of USD's at a time."""
+
+KINDS = {Vt.QuatfArray: 17, Vt.QuathArray: 18, Vt.Vec3fArray: 24, Vt.Vec3hArray: 25}
+"""Crate's numbers of the types that it never compresses."""
+VERSIONS = ((0, 7), (1, 0))
+"""Of the format: the first whose arrays begin with 8 bytes of length, and the first that nobody knows."""
+MARK = b"an array of warpgs belongs here instead."
+ALIGNMENT = 8
+WRITE_BEHIND = 32 << 20
+"""Bytes after which the disk is asked to go on writing."""
+
+
+class UnknownLayer(Exception):
+    """A layer that is not as this module takes layers to be; nothing has been written."""
+
+
+def put_plainly(attribute: Usd.Attribute, kind: type, values: np.ndarray, time: Usd.TimeCode) -> None:
+    """Author as USD does."""
+    attribute.Set(usd_array(kind, values), time)
+
+
+class Bulk:
+    """Arrays that will be put in. ``reserve`` all of them, save the layer, then ``fill`` in the same order.
+
+    An array that several attributes have at one time is stored once.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: list[int] = []
+        """Bytes of each array with its length, aligned."""
+        self._samples: dict[Sdf.Path, tuple[int, list[int]]] = {}
+        """By attribute: crate's type, and which arrays."""
+        self._at_once = _AtOnce()
+
+    def reserve(self, attribute: Usd.Attribute, kind: type, values: np.ndarray, time: Usd.TimeCode) -> None:
+        """Author a placeholder for an array of the size of ``values``, whose numbers do not matter yet."""
+        index = self._at_once.index(values, time)
+        if index == len(self._sizes):
+            numbers = np.asarray(kind(1)).nbytes * len(values)
+            self._sizes.append(struct.calcsize("<Q") + numbers + -numbers % ALIGNMENT)
+        self._samples.setdefault(attribute.GetPath(), (KINDS[kind], []))[1].append(index)
+        mark = np.frombuffer(MARK + struct.pack("<Q", index), np.asarray(kind(1)).dtype)
+        put_plainly(attribute, kind, mark.reshape(-1, *np.asarray(kind(1)).shape[1:]), time)
+
+    @contextmanager
+    def fill(self, layer: Path) -> Iterator[Put]:
+        """Yield what puts the arrays in, called as ``reserve`` was. Then the layer is another file: let go of its stage.
+
+        Raises:
+            UnknownLayer: at once.
+        """
+        head, tail = self._split(layer.read_bytes())
+        filled = layer.with_name(f"{layer.name}.filled")
+        with filled.open("wb") as file, written_behind(filled) as write_behind:
+            file.write(head)
+            yield _Writer(file, write_behind)
+            file.write(tail)
+            if file.tell() != len(head) + sum(self._sizes) + len(tail):
+                raise RuntimeError(f"{layer}: expected the arrays that were reserved, got others")
+        os.replace(filled, layer)
+
+    def _split(self, data: bytes) -> tuple[bytes, bytes]:
+        """What comes before and after the arrays."""
+        if data[:8] != b"PXR-USDC" or not VERSIONS[0] <= tuple(data[8:10]) < VERSIONS[1]:
+            raise UnknownLayer(f"version {list(data[8:11])}")
+        (contents,) = struct.unpack_from("<q", data, 16)
+        (count,) = struct.unpack_from("<Q", data, contents)
+        starts = [contents + struct.calcsize("<Q") + 32 * i + 16 for i in range(count)]  # where each start is said
+        cut = min(struct.unpack_from("<q", data, start)[0] for start in starts)
+        first = cut + -cut % ALIGNMENT
+        head = self._pointed(bytearray(data[:cut].ljust(first, b"\0")), first)
+        moved = first - cut + sum(self._sizes)
+        tail = bytearray(data[cut:])
+        for start in starts:
+            struct.pack_into("<q", tail, start - cut, struct.unpack_from("<q", data, start)[0] + moved)
+        struct.pack_into("<q", head, 16, contents + moved)
+        return bytes(head), bytes(tail)
+
+    def _pointed(self, head: bytearray, first: int) -> bytearray:
+        """The values, samples pointing at arrays from ``first`` on instead of at placeholders."""
+        found = {
+            struct.unpack_from("<Q", head, match.end())[0]: match.start() - 8
+            for match in re.finditer(re.escape(MARK), head)
+        }
+        if sorted(found) != list(range(len(self._sizes))):
+            raise UnknownLayer(f"{len(found)} of {len(self._sizes)} placeholders")
+        places = first + np.concatenate([[0], np.cumsum(self._sizes)])
+        rows = Counter((kind, tuple(indices)) for kind, indices in self._samples.values())
+        for (kind, indices), wanted in rows.items():
+            before, after = (
+                struct.pack("<Q", len(indices)) + b"".join(struct.pack("<Q", 1 << 63 | kind << 48 | at) for at in row)
+                for row in ([found[index] for index in indices], places[list(indices)].tolist())
+            )
+            if not 1 <= head.count(before) <= wanted:  # equal rows may be stored once
+                raise UnknownLayer(f"{head.count(before)} rows of samples instead of {wanted}")
+            head = head.replace(before, after)
+        return head
+
+
+class _AtOnce:
+    """Numbers the arrays that differ; an array is the same one as long as the time is."""
+
+    def __init__(self) -> None:
+        self._time, self._count = None, 0
+        self._known: dict[int, tuple[int, np.ndarray]] = {}  # with the array: its id is another's once it is gone
+
+    def index(self, values: np.ndarray, time: Usd.TimeCode) -> int:
+        if time != self._time:
+            self._time, self._known = time, {}
+        if id(values) not in self._known:
+            self._known[id(values)] = (self._count, values)
+            self._count += 1
+        return self._known[id(values)][0]
+
+
+class _Writer:
+    """Appends arrays to a file."""
+
+    def __init__(self, file: BinaryIO, write_behind: Callable[[], None]) -> None:
+        self._file, self._write_behind = file, write_behind
+        self._at_once, self._written, self._asked = _AtOnce(), 0, 0
+
+    def __call__(self, attribute: Usd.Attribute, kind: type, values: np.ndarray, time: Usd.TimeCode) -> None:
+        if self._at_once.index(values, time) < self._written:
+            return
+        self._written += 1
+        numbers = np.ascontiguousarray(values, np.asarray(kind(1)).dtype)
+        self._file.write(struct.pack("<Q", len(numbers)))
+        self._file.write(numbers)
+        self._file.write(bytes(-numbers.nbytes % ALIGNMENT))
+        if self._file.tell() - self._asked > WRITE_BEHIND:
+            self._asked = self._file.tell()
+            self._write_behind()
