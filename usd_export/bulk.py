@@ -20,7 +20,7 @@ import os
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -34,8 +34,13 @@ from usd_export.staging import written_behind
 Put = Callable[[Usd.Attribute, type, np.ndarray, Usd.TimeCode], None]
 """Authors an array of some kind of USD's at a time."""
 
-KINDS = {Vt.QuatfArray: 17, Vt.QuathArray: 18, Vt.Vec3fArray: 24, Vt.Vec3hArray: 25}
-"""Crate's numbers of the types that it never compresses."""
+KINDS = {
+    Vt.QuatfArray: (17, np.dtype((np.float32, 4))),
+    Vt.QuathArray: (18, np.dtype((np.float16, 4))),
+    Vt.Vec3fArray: (24, np.dtype((np.float32, 3))),
+    Vt.Vec3hArray: (25, np.dtype((np.float16, 3))),
+}
+"""Types of which no array is ever compressed: crate's number, and an element."""
 VERSIONS = ((0, 7), (1, 0))
 """Of the format: the first whose arrays begin with 8 bytes of length, and the first that nobody knows."""
 MARK = b"an array of warpgs belongs here instead."
@@ -68,17 +73,16 @@ class Bulk:
 
     def reserve(self, attribute: Usd.Attribute, kind: type, values: np.ndarray, time: Usd.TimeCode) -> None:
         """Author a placeholder for an array of the size of ``values``, whose numbers do not matter yet."""
-        index = self._at_once.index(values, time)
+        index, (crate_type, element) = self._at_once.index(values, time), KINDS[kind]
         if index == len(self._sizes):
-            numbers = np.asarray(kind(1)).nbytes * len(values)
+            numbers = element.itemsize * len(values)
             self._sizes.append(struct.calcsize("<Q") + numbers + -numbers % ALIGNMENT)
-        self._samples.setdefault(attribute.GetPath(), (KINDS[kind], []))[1].append(index)
-        mark = np.frombuffer(MARK + struct.pack("<Q", index), np.asarray(kind(1)).dtype)
-        put_plainly(attribute, kind, mark.reshape(-1, *np.asarray(kind(1)).shape[1:]), time)
+        self._samples.setdefault(attribute.GetPath(), (crate_type, []))[1].append(index)
+        put_plainly(attribute, kind, np.frombuffer(MARK + struct.pack("<Q", index), element), time)
 
     @contextmanager
     def fill(self, layer: Path) -> Iterator[Put]:
-        """Yield what puts the arrays in, called as ``reserve`` was. Then the layer is another file: let go of its stage.
+        """Yield what puts the arrays in, called as ``reserve`` was. Then the layer is another file: let go of stages.
 
         Raises:
             UnknownLayer: at once.
@@ -119,16 +123,19 @@ class Bulk:
         if sorted(found) != list(range(len(self._sizes))):
             raise UnknownLayer(f"{len(found)} of {len(self._sizes)} placeholders")
         places = first + np.concatenate([[0], np.cumsum(self._sizes)])
-        rows = Counter((kind, tuple(indices)) for kind, indices in self._samples.values())
-        for (kind, indices), wanted in rows.items():
-            before, after = (
-                struct.pack("<Q", len(indices)) + b"".join(struct.pack("<Q", 1 << 63 | kind << 48 | at) for at in row)
-                for row in ([found[index] for index in indices], places[list(indices)].tolist())
-            )
+        rows = Counter((crate_type, tuple(indices)) for crate_type, indices in self._samples.values())
+        for (crate_type, indices), wanted in rows.items():
+            arrays = [found[index] for index in indices], places[list(indices)].tolist()
+            before, after = (_row(crate_type, starts) for starts in arrays)
             if not 1 <= head.count(before) <= wanted:  # equal rows may be stored once
                 raise UnknownLayer(f"{head.count(before)} rows of samples instead of {wanted}")
             head = head.replace(before, after)
         return head
+
+
+def _row(crate_type: int, starts: Sequence[int]) -> bytes:
+    """A row of time samples whose arrays start at these places."""
+    return struct.pack(f"<{1 + len(starts)}Q", len(starts), *(1 << 63 | crate_type << 48 | start for start in starts))
 
 
 class _AtOnce:
@@ -158,7 +165,7 @@ class _Writer:
         if self._at_once.index(values, time) < self._written:
             return
         self._written += 1
-        numbers = np.ascontiguousarray(values, np.asarray(kind(1)).dtype)
+        numbers = np.ascontiguousarray(values, KINDS[kind][1].base)
         self._file.write(struct.pack("<Q", len(numbers)))
         self._file.write(numbers)
         self._file.write(bytes(-numbers.nbytes % ALIGNMENT))

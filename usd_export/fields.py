@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,15 @@ from pxr import Usd
 
 from usd_export.bulk import Bulk, Put, UnknownLayer, put_plainly
 from usd_export.form import Progress, opacities
-from usd_export.poses import Gather
+from usd_export.poses import Gather, Pose
 from usd_export.prims import ParticlePrim, judge
 from warpgs.types import Tracks
 
-SAVE_EVERY = 10
-"""Timesteps between two saves of a binary layer: bounds the memory to these (164 instead of 592 MB for 100k x 150)."""
+Reading = tuple[Pose, np.ndarray | None]
+"""Poses of particles at an instant; their velocities [m/s], shape [n, 3], where they are wanted."""
+
+SAVE_EVERY = 30
+"""Timesteps between two saves of a binary layer: bounds the memory to what these hold."""
 
 
 def births_of(tracks: Tracks) -> np.ndarray:
@@ -41,41 +45,38 @@ class Field:
         """``ids``: indices of the particles, shape [n]."""
         self._prims, self._tracks, self._ids = prims, tracks, ids
         self._opacities = opacities(tracks.opacity_logits[ids])
-        self._gather = Gather(ids, tracks.log_scales)
+        self._gathers = [Gather(ids, tracks.log_scales) for _ in range(2)]  # one pose is read while the last is written
         self._births = births_of(tracks)[ids]
         self._births_at = birth_instants(self._births)
-        self._first = self._gather(tracks.means[0], tracks.rotations_wxyz[0])
-        self._first_velocities = np.empty_like(self._first.positions)
 
     def still(self) -> None:
         """Author the poses of the first instant, for all times."""
-        self._pose(0, Usd.TimeCode.Default(), put_plainly, still=True)
+        pose, _ = self.read(0)
+        for prim in self._prims:
+            prim.pose(pose, None, Usd.TimeCode.Default())
 
     def default(self) -> None:
         """Author what holds at the first instant as the default, for who reads no samples."""
-        self._pose(0, Usd.TimeCode.Default(), put_plainly)
-        self._shares(0, Usd.TimeCode.Default())
+        self._author(Usd.TimeCode.Default(), self.read(0), put_plainly)
+        self._share(0, Usd.TimeCode.Default())
 
-    def sample(self, index: int) -> None:
-        """Author what holds at an instant."""
-        self.pose(index, put_plainly)
-        self._shares(index, self._time(index))
+    def share(self, index: int) -> None:
+        """Author what holds at an instant but for poses: numbers between 0 and 1, which USD compresses."""
+        self._share(index, self._time(index))
 
-    def reserve(self, index: int, bulk: Bulk) -> None:
-        """Author what holds at an instant, but for poses, which ``pose`` brings later."""
-        for prim in self._prims:
-            prim.pose(self._first, self._first_velocities, self._time(index), bulk.reserve)
-        self._shares(index, self._time(index))
+    def read(self, index: int) -> Reading:
+        """The poses of an instant, until the next but one is read."""
+        pose = self._gathers[index % 2](self._tracks.means[index], self._tracks.rotations_wxyz[index])
+        return pose, self._velocities(index) if any(prim.wants_velocities for prim in self._prims) else None
 
-    def pose(self, index: int, put: Put) -> None:
+    def pose(self, index: int, reading: Reading, put: Put) -> None:
         """Author the poses of an instant."""
-        self._pose(index, self._time(index), put)
+        self._author(self._time(index), reading, put)
 
     def _time(self, index: int) -> Usd.TimeCode:
         return Usd.TimeCode(self._tracks.timesteps[index])
 
-    def _shares(self, index: int, time: Usd.TimeCode) -> None:
-        """Author what lies between 0 and 1, and is small once it is compressed."""
+    def _share(self, index: int, time: Usd.TimeCode) -> None:
         tracks, ids = self._tracks, self._ids
         for prim in self._prims:
             if index in self._births_at:
@@ -83,13 +84,9 @@ class Field:
             if tracks.confidence is not None and tracks.visibility is not None:
                 judge(prim.schema, tracks.confidence[index, ids], tracks.visibility[index, ids], time)
 
-    def _pose(self, index: int, time: Usd.TimeCode, put: Put, still: bool = False) -> None:
-        pose = self._gather(self._tracks.means[index], self._tracks.rotations_wxyz[index])
-        velocities = None
-        if not still and any(prim.wants_velocities for prim in self._prims):
-            velocities = self._velocities(index)
+    def _author(self, time: Usd.TimeCode, reading: Reading, put: Put) -> None:
         for prim in self._prims:
-            prim.pose(pose, velocities, time, put)
+            prim.pose(*reading, time, put)
 
     def _velocities(self, index: int) -> np.ndarray:
         """What leads from this instant to the next, or at the last from the one before [m/s], shape [n, 3], float32."""
@@ -100,41 +97,54 @@ class Field:
         return moved / np.float32(seconds)
 
 
-def stream(stage: Usd.Stage, fields: Sequence[Field], steps: int, progress: Progress) -> None:
-    """Author defaults and all samples of what is otherwise whole, and save the stage, which is of no use afterwards.
+def stream(stage: Usd.Stage, field: Field | None, steps: int, progress: Progress) -> None:
+    """Author the default and all samples of what is otherwise whole, and save the stage, which is of no use afterwards.
 
     Poses go into binary layers past USD, or, where that cannot be, through it like the rest.
     """
-    for field in fields:
-        field.default()
-    path, bulk = Path(stage.GetRootLayer().realPath), Bulk()
-    binary = stage.GetRootLayer().GetFileFormat().formatId == "usdc"
-    if not (fields and binary):
-        return _stream_plainly(stage, fields, steps, progress)
+    if field is None:
+        stage.Save()
+        return
+    field.default()
+    if stage.GetRootLayer().GetFileFormat().formatId != "usdc":
+        _stream_plainly(stage, field, steps, progress)
+        return
+    layer, bulk, any_pose = Path(stage.GetRootLayer().realPath), Bulk(), field.read(0)
     for i in range(steps):
-        for field in fields:
-            field.reserve(i, bulk)
-        if (i + 1) % SAVE_EVERY == 0:
-            stage.Save()
+        field.share(i)
+        field.pose(i, any_pose, bulk.reserve)
+        _save_now_and_then(stage, i)
     stage.Save()
     try:
-        with bulk.fill(path) as put:
-            for i in range(steps):
-                for field in fields:
-                    field.pose(i, put)
+        with bulk.fill(layer) as put:
+            for i, reading in enumerate(_ahead(field.read, steps)):
+                field.pose(i, reading, put)
                 progress(i + 1, steps)
     except UnknownLayer as error:
-        logging.getLogger(__name__).warning("%s; poses are written by USD itself, which takes longer", error)
-        _stream_plainly(stage, fields, steps, progress)
+        logging.getLogger(__name__).warning("%s: USD itself writes the poses, which takes longer", error)
+        _stream_plainly(stage, field, steps, progress)
 
 
-def _stream_plainly(stage: Usd.Stage, fields: Sequence[Field], steps: int, progress: Progress) -> None:
-    """Author all samples, saving as it goes: all but the last are then on the disk alone."""
-    binary = stage.GetRootLayer().GetFileFormat().formatId == "usdc"  # text is written anew at each save
-    for i in range(steps):
-        for field in fields:
-            field.sample(i)
-        if (i + 1) % SAVE_EVERY == 0 and binary and fields:
-            stage.Save()
+def _stream_plainly(stage: Usd.Stage, field: Field, steps: int, progress: Progress) -> None:
+    for i, reading in enumerate(_ahead(field.read, steps)):
+        field.share(i)
+        field.pose(i, reading, put_plainly)
+        _save_now_and_then(stage, i)
         progress(i + 1, steps)
     stage.Save()
+
+
+def _save_now_and_then(stage: Usd.Stage, index: int) -> None:
+    """What is saved is no longer in memory; but text is written anew at each save."""
+    if (index + 1) % SAVE_EVERY == 0 and stage.GetRootLayer().GetFileFormat().formatId == "usdc":
+        stage.Save()
+
+
+def _ahead(read: Callable[[int], Reading], count: int) -> Iterator[Reading]:
+    """What ``read`` gives for 0 to ``count`` - 1, each read while the one before is used."""
+    with ThreadPoolExecutor(1, "warpgs-read") as pool:
+        coming = pool.submit(read, 0)
+        for i in range(count):
+            reading = coming.result()
+            coming = pool.submit(read, min(i + 1, count - 1))
+            yield reading

@@ -16,7 +16,7 @@ from usd_export.stage import ROOT
 from warpgs.types import Tracks
 
 
-def write_raw(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions) -> list[Field]:
+def write_raw(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions) -> Field | None:
     """Particles whose pose never changes in a field without time samples, those that move in another.
 
     Most of a recording stands still, and its samples would be most of the file. ``primvars:ids`` says where in the
@@ -27,7 +27,7 @@ def write_raw(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: Usd
     return _write_fields(stage, tracks, moving, options, {ROOT: SplatPrim})
 
 
-def write_dcc(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions) -> list[Field]:
+def write_dcc(stage: Usd.Stage, tracks: Tracks, moving: np.ndarray, options: UsdOptions) -> Field | None:
     """The raw form under ``Splats`` and the same as UsdGeom.Points under ``Points``; the variant set ``particles`` of
     the default prim says which of the two is there: ``splats`` (at first) or ``points``. Equal arrays are stored once.
     """
@@ -69,10 +69,10 @@ def _write_fields(
     moving: np.ndarray,
     options: UsdOptions,
     kinds: Mapping[str, type[SplatPrim] | type[PointPrim]],
-) -> list[Field]:
+) -> Field | None:
     """Write ``Static`` and ``Moving``, whichever has particles, below each path as its kind of prim; returns what is to
-    be sampled."""
-    sampled = []
+    be sampled, if anything."""
+    sampled = None
     for name, ids in (("Static", np.flatnonzero(~moving)), ("Moving", np.flatnonzero(moving))):
         if len(ids):
             first = tracks.all_at(0).select(ids)
@@ -81,5 +81,5 @@ def _write_fields(
             if name == "Static":
                 field.still()
             else:
-                sampled.append(field)
+                sampled = field
     return sampled

@@ -29,7 +29,7 @@ def sampled_particles(tracks: Tracks, parts: Parts) -> np.ndarray:
     return (parts.part_index < 0) & ((parts.part_index != BACKGROUND) | (births_of(tracks) > 0))
 
 
-def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOptions) -> list[Field]:
+def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOptions) -> Field | None:
     """Bodies under ``Parts``, what stands still as ``Background``, what deforms as ``Deformable``.
 
     ========================  =========================================================================================
@@ -46,7 +46,7 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
     visibility, particles of a part by their opacities. Defaults are those of the first timestep.
 
     Returns:
-        What is to be sampled.
+        What is to be sampled, if anything.
     """
     start = 0 if options.start is None else tracks.timesteps.index(options.start)
     sampled = sampled_particles(tracks, parts)
@@ -68,15 +68,15 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
         sampled &= births_of(tracks) <= start
         tracks = tracks.since(start)
     if not sampled.any():
-        return []
+        return None
     ids = np.flatnonzero(sampled)
     prim = SplatPrim(stage, f"{ROOT}/Deformable", tracks.all_at(0).select(ids), ids, options.half)
     _label(prim.schema.GetPrim(), "deformable")
     field = Field([prim], tracks, ids)
     if not options.dynamic:
-        return [field]
+        return field
     field.still()
-    return []
+    return None
 
 
 @dataclass(frozen=True, eq=False)

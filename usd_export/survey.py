@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import warp as wp
 
+from warpgs.devices import thread_count
 from warpgs.types import Tracks
 
 
@@ -45,7 +48,14 @@ def moving_kernel(
 def unsoundness(tracks: Tracks) -> np.ndarray:
     """How far the length of any quaternion is from 1 at each instant, NaN where a number is not finite, shape [t]."""
     worst = wp.zeros(len(tracks), dtype=float, device="cpu")
-    wp.launch(unsoundness_kernel, len(tracks), _poses(tracks), [worst], device="cpu")
+    poses, threads = _poses(tracks), thread_count(0)
+
+    def look(first: int) -> None:
+        some = slice(first, None, threads)
+        wp.launch(unsoundness_kernel, worst[some].size, [a[some] for a in poses], [worst[some]], device="cpu")
+
+    with ThreadPoolExecutor(threads, "warpgs-survey") as pool:
+        list(pool.map(look, range(min(threads, len(tracks)))))
     return worst.numpy()
 
 

@@ -76,11 +76,11 @@ def _write_layer(
     stage = new_stage(path, tracks, options)
     write_cameras(stage, cameras, tracks.timesteps)
     if parts is not None:
-        fields = write_rigid(stage, tracks, parts, options)
+        field = write_rigid(stage, tracks, parts, options)
     else:
         write = write_dcc if options.form == "dcc" else write_raw
-        fields = write(stage, tracks, sampled, options)
-    stream(stage, fields, len(tracks), progress)
+        field = write(stage, tracks, sampled, options)
+    stream(stage, field, len(tracks), progress)
     progress(len(tracks), len(tracks))
 
 
