@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,26 @@ def test_export_in_half_precision_is_half_as_large(run, here):
     ratio = (here / "half.usdc").stat().st_size / (here / "full.usdc").stat().st_size
     assert 0.5 < ratio < 0.6
     assert check_usd(here / "half.usdc", Run.open(run).tracks()).failed() == set()
+
+
+def test_export_writes_cameras_as_they_were_refined_and_opens_the_run_once(run, here, monkeypatch):
+    scene, tracks_of, opened_runs = scenes.open_scene("tumble"), Run.tracks, []  # of the same name, with more cameras
+    turns = np.linspace(-0.02, 0.03, 3 * SMALL.train_cameras).reshape(-1, 3).astype(np.float32)
+    monkeypatch.setattr(
+        Run, "tracks", lambda run: opened_runs.append(run) or replace(tracks_of(run), camera_turns=turns)
+    )
+    assert main(["export", str(run), "out.usdc", "--form", "raw", "--cameras"]) == 0
+    assert len(opened_runs) == 1
+    stage = opened("out.usdc")
+    prims = {
+        prim.GetCustomDataByKey("warpgs")["name"]: prim for prim in stage.GetPrimAtPath("/World/Cameras").GetChildren()
+    }
+    cameras = scene.cameras("train")
+    expected = [camera.turned(turn) for camera, turn in zip(cameras, turns, strict=False)]
+    for camera in (*expected, *cameras[len(turns) :], *scene.cameras("test")):
+        matrix = np.array(UsdGeom.Xformable(prims.pop(camera.name)).ComputeLocalToWorldTransform(2)).T
+        np.testing.assert_allclose(matrix @ np.diag([1, -1, -1, 1]), camera.world_from_camera, atol=1e-7)
+    assert prims == {}
 
 
 def read_tum(path: Path) -> np.ndarray:

@@ -28,6 +28,7 @@ from usd_export.request import check_options, settle
 from usd_export.staging import publish, staged
 from warpgs.bodies import Parts
 from warpgs.checks import check_absent, check_suffix, refuse
+from warpgs.devices import quiet_warp
 from warpgs.types import Camera, Tracks
 
 __all__ = ["READERS", "USD_SUFFIXES", "WRITERS", "UsdOptions", "check_options", "export", "export_usd", "read_tracks"]
@@ -86,21 +87,8 @@ def export(
     """
     path = Path(path)
     check_suffix(path, tuple(WRITERS))
-    check_tracks(tracks)
-    write = WRITERS[path.suffix.lower()]
-    if path.suffix.lower() in USD_SUFFIXES:
-        options = settle(tracks, parts, cameras, options or UsdOptions())
-        write = partial(_write_usd, parts=parts, cameras=cameras, options=options)
-    elif parts is not None or cameras or options is not None:
-        refuse(path, "USD for parts, cameras and options of USD", path.suffix, "name a .usdc")
-    existing = _existing(path, options)
-    for file in existing:
-        check_absent(file, overwrite)
-        if file.is_dir():
-            refuse(file, "a file", "a folder", "choose another name")
-    with staged(path) as stage:
-        files = write(tracks, stage, progress or silent)
-        return publish(files, path.parent, existing)
+    with quiet_warp():
+        return _export(tracks, path, parts, cameras, options, overwrite, progress or silent)
 
 
 def export_usd(
@@ -125,6 +113,32 @@ def export_usd(
     return export(tracks, path, parts=parts, cameras=cameras, options=options, overwrite=overwrite, progress=progress)[
         0
     ]
+
+
+def _export(
+    tracks: Tracks,
+    path: Path,
+    parts: Parts | None,
+    cameras: Sequence[Sequence[Camera]],
+    options: UsdOptions | None,
+    overwrite: bool,
+    progress: Progress,
+) -> list[Path]:
+    check_tracks(tracks)
+    write = WRITERS[path.suffix.lower()]
+    if path.suffix.lower() in USD_SUFFIXES:
+        options = settle(tracks, parts, cameras, options or UsdOptions())
+        write = partial(_write_usd, parts=parts, cameras=cameras, options=options)
+    elif parts is not None or cameras or options is not None:
+        refuse(path, "USD for parts, cameras and options of USD", path.suffix, "name a .usdc")
+    existing = _existing(path, options)
+    for file in existing:
+        check_absent(file, overwrite)
+        if file.is_dir():
+            refuse(file, "a file", "a folder", "choose another name")
+    with staged(path) as stage:
+        files = write(tracks, stage, progress)
+        return publish(files, path.parent, existing)
 
 
 def _existing(path: Path, options: UsdOptions | None) -> list[Path]:

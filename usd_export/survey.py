@@ -54,6 +54,7 @@ def unsoundness(tracks: Tracks) -> np.ndarray:
         some = slice(first, None, threads)
         wp.launch(unsoundness_kernel, worst[some].size, [a[some] for a in poses], [worst[some]], device="cpu")
 
+    wp.load_module(unsoundness_kernel.module, device="cpu")  # by one thread alone
     with ThreadPoolExecutor(threads, "warpgs-survey") as pool:
         list(pool.map(look, range(min(threads, len(tracks)))))
     return worst.numpy()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
 
 import warp as wp
@@ -14,6 +16,35 @@ from warpgs.checks import refuse
 RECORDING = Lock()
 """Held while launches are recorded, and by other threads while they use Warp: it records the launches of all threads.
 """
+
+
+STDERR = 2
+
+
+def init_quietly() -> None:
+    """Start Warp, whose library reports a missing CUDA driver on stderr whatever the log level: a CPU is a choice, not
+    a fault."""
+    sys.stderr.flush()
+    kept = os.dup(STDERR)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), STDERR)
+    try:
+        wp.init()
+    finally:
+        os.dup2(kept, STDERR)
+        os.close(kept)
+
+
+@contextmanager
+def quiet_warp() -> Iterator[None]:
+    """Warp reports errors alone, for who uses it without the user's knowing."""
+    level = wp.config.log_level
+    wp.config.log_level = max(level, wp.LOG_ERROR)
+    try:
+        init_quietly()
+        yield
+    finally:
+        wp.config.log_level = level
 
 
 def pick_device(name: str) -> wp.Device:

@@ -30,7 +30,6 @@ import os, signal, sys
 import warp as wp
 from tests.usd_export.sample import *
 from usd_export import *
-wp.config.log_level = wp.LOG_ERROR
 """
     command = [sys.executable, "-c", imports + textwrap.dedent(code), *map(str, arguments)]
     return subprocess.run(
@@ -238,3 +237,12 @@ def test_export_refuses_tracks_of_nothing(tmp_path: Path):
         with pytest.raises(ValueError, match="at least one timestep of one Gaussian"):
             export(nothing, tmp_path / "box.ply")
     assert not any(tmp_path.iterdir())
+
+
+def test_export_is_silent_and_leaves_warp_as_talkative_as_it_was(tmp_path: Path):
+    code = """
+        export(make_tracks(), sys.argv[1])
+        assert wp.config.log_level == wp.LOG_INFO
+    """
+    process = in_subprocess(code, tmp_path / "box.usdc")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")

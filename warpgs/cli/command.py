@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, Union
@@ -14,7 +13,6 @@ from warpgs.cli.shared import UsageError, description
 from warpgs.cli.verbs import VERBS
 
 OK, FAILED, USAGE = 0, 1, 2
-STDERR = 2
 
 DESCRIPTION = """Dense 6-DOF tracking of dynamic 3D Gaussians: calibrated pictures in, tracks and USD out.
 
@@ -62,22 +60,15 @@ def _set_up(debug: bool) -> None:
     """Start Warp and the log; only errors are shown without ``debug``."""
     import warp as wp
 
+    from warpgs.devices import init_quietly
+
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
     for chatty in ("matplotlib", "PIL"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     if debug:
         return
     wp.config.log_level = wp.LOG_ERROR
-    # Warp's library reports a missing CUDA driver on stderr whatever the log level, and a CPU is a choice, not a fault.
-    sys.stderr.flush()
-    kept = os.dup(STDERR)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), STDERR)
-    try:
-        wp.init()
-    finally:
-        os.dup2(kept, STDERR)
-        os.close(kept)
+    init_quietly()
 
 
 def parse(argv: list[str]) -> tuple[str, Any]:

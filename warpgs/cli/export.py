@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
-from warpgs.cli.shared import Flag, UsageError, Verb, is_file_of_gaussians, open_run, open_tracks, progress_bar
+from warpgs.cli.shared import Flag, UsageError, Verb, is_file_of_gaussians, progress_bar, scene_of
 
 if TYPE_CHECKING:
     from usd_export import UsdOptions
     from warpgs.bodies import Parts
+    from warpgs.run import Run
     from warpgs.types import Camera, Tracks
 
 
@@ -54,7 +55,7 @@ class Export:
     cameras: Flag = False
     """USD: the cameras of the scene."""
     half: Flag = False
-    """USD: half precision."""
+    """USD: half precision, which not all readers know."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
     """Where the scene is now, if it moved since it was tracked; for --cameras."""
     overwrite: Flag = False
@@ -64,8 +65,9 @@ class Export:
 
 
 def export_run(arguments: Export) -> None:
-    from usd_export import USD_SUFFIXES, WRITERS, check_options, export
+    from usd_export import USD_SUFFIXES, WRITERS, check_options, export, read_tracks
     from warpgs.checks import check_absent, check_suffix, sentence
+    from warpgs.run import Run
 
     check_suffix(arguments.out, tuple(WRITERS))  # before the run is read
     is_usd = arguments.out.suffix.lower() in USD_SUFFIXES
@@ -77,12 +79,13 @@ def export_run(arguments: Export) -> None:
         raise FileNotFoundError(sentence(arguments.parts, "a file of parts", "none", "warpgs parts --output writes it"))
     if arguments.out.suffix.lower() != ".ply":  # one name per timestep
         check_absent(arguments.out, arguments.overwrite)
-    tracks = open_tracks(arguments.run)
+    run = None if is_file_of_gaussians(arguments.run) else Run.open(arguments.run)
+    tracks = read_tracks(arguments.run) if run is None else run.tracks()
     usd = {}
     if is_usd:
-        options = _options(arguments)
+        options = _options(arguments, run)
         check_options(tracks, options)
-        cameras = _cameras(arguments, tracks) if arguments.cameras else ()
+        cameras = _cameras(arguments, run, tracks) if arguments.cameras else ()
         parts = _parts(arguments, tracks)
         if parts is not None and (arguments.ground or arguments.dynamic):
             options = replace(options, ground_height=_ground_height(tracks, parts))
@@ -132,13 +135,11 @@ def _ground_height(tracks: Tracks, parts: Parts) -> float | None:
     return float(-(floor.offset + floor.normal[0] * x + floor.normal[1] * y) / floor.normal[2])
 
 
-def _options(arguments: Export) -> UsdOptions:
+def _options(arguments: Export, run: Run | None) -> UsdOptions:
     from usd_export import UsdOptions
-    from warpgs.run import Run
 
     records = {}
-    if not is_file_of_gaussians(arguments.run):
-        run = Run.open(arguments.run)
+    if run is not None:
         config = hashlib.sha256(json.dumps(run.config, sort_keys=True).encode()).hexdigest()
         records = {"scene": run.scene_name, "config_sha256": config}
     return UsdOptions(
@@ -153,12 +154,17 @@ def _options(arguments: Export) -> UsdOptions:
     )
 
 
-def _cameras(arguments: Export, tracks: Tracks) -> list[tuple[Camera, ...]]:
-    """Those of the scene at every timestep, those held out last."""
-    if is_file_of_gaussians(arguments.run):
+def _cameras(arguments: Export, run: Run | None, tracks: Tracks) -> list[tuple[Camera, ...]]:
+    """Those of the scene at every timestep, as they were turned while it was tracked, those held out last."""
+    from warpgs.evaluate.pictures import refined
+
+    if run is None:
         raise UsageError(f"--cameras: expected a run, got the file {arguments.run}")
-    _, scene = open_run(arguments.run, arguments.scene)
-    return [(*scene.cameras("train", timestep), *scene.cameras("test", timestep)) for timestep in tracks.timesteps]
+    scene = scene_of(run, arguments.scene)
+    return [
+        (*(refined(camera, tracks) for camera in scene.cameras("train", timestep)), *scene.cameras("test", timestep))
+        for timestep in tracks.timesteps
+    ]
 
 
 EXPORT = Verb(Export, export_run)

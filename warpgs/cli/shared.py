@@ -38,14 +38,20 @@ class Verb:
 
 
 def open_run(path: Path, moved_to: str | None, masks: Path | None = None) -> tuple[Run, Scene]:
-    """A run and its scene, which is where it was or where the user says it is now."""
-    from scenes import open_scene
+    """A run and its scene, as ``scene_of`` finds it."""
     from warpgs.run import Run
 
     run = Run.open(path)
+    return run, scene_of(run, moved_to, masks)
+
+
+def scene_of(run: Run, moved_to: str | None, masks: Path | None = None) -> Scene:
+    """The scene of a run, which is where it was or where the user says it is now."""
+    from scenes import open_scene
+
     try:
         scene = open_scene(moved_to or run.scene_name, masks=masks)
-        return run, _with_future(scene, run) if "simulated_from" in run.config else scene
+        return _with_future(scene, run) if "simulated_from" in run.config else scene
     except FileNotFoundError as error:
         if moved_to is not None:
             raise
