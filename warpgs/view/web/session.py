@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import tempfile
@@ -36,7 +37,9 @@ logger = logging.getLogger(__name__)
 SETTLED_S = 0.3
 """A view that has not changed for so long is drawn finely."""
 MAX_RATE = 30.0
-"""Pictures per second at most: more would only queue up on the way."""
+"""Pictures per second at most."""
+TAKEN_S = 1.0
+"""How long a browser may take to take a picture; one whose page is hidden takes none."""
 JPEG_QUALITY = 85
 
 
@@ -119,15 +122,20 @@ class Session:
             self._draw(tracks, fine=resting)
             if resting:
                 self._show_frusta(tracks)
+            self._await_browser()
         except Exception:  # a visitor who sees an old picture is better off than one whose thread is dead
             if not self._gone.is_set():
                 logger.exception("the view of client %s", self._client.client_id)
         self._drawn = changes, resting
         time.sleep(max(0.0, 1.0 / MAX_RATE - (time.perf_counter() - begin_s)))
 
+    def _await_browser(self) -> None:
+        """Wait until the browser has come to what was sent: a picture that the next one overtakes is never seen."""
+        with contextlib.suppress(TimeoutError, RuntimeError):  # late, left, or keeps nothing: it need not
+            self._client.local_storage.get_item("warpgs", timeout=TAKEN_S)
+
     def _draw(self, tracks: Tracks, fine: bool) -> None:
         controls, wish = self._controls, self._controls.wish()
-        trails = self._trails(tracks)
         gaussians = particles(tracks, self._parts(wish), wish)
         if controls["renderer"] == "browser":
             if self._splats_of != (tracks, wish):
@@ -142,9 +150,8 @@ class Session:
             self._nodes.show_splats(None)
             self._splats_of = None
             self._client.scene.set_background_image(pixels, "jpeg", jpeg_quality=JPEG_QUALITY, depth=depth)
-        self._nodes.show_trails(tracks, trails if controls["trails"] else None, wish.index)
-        alive = trails.particles[trails.particles < len(tracks.at(wish.index))]
-        self._nodes.show_axes(tracks, alive if controls["frames"] else None, wish.index)
+        self._nodes.show_trails(tracks, self._trails(tracks) if controls["trails"] else None, wish.index)
+        self._nodes.show_axes(tracks, self._alive(tracks, wish.index) if controls["frames"] else None, wish.index)
         if not controls["frusta"]:
             self._show_frusta(tracks)
 
@@ -176,6 +183,11 @@ class Session:
         trails = random_trails(tracks, self._controls["trail_count"], tail=self._controls["tail"], seed=self._seed)
         chosen = np.concatenate([trails.particles, self._chosen])
         return replace(trails, particles=chosen, colors=distinct_colors(len(chosen)).reshape(-1, 3))
+
+    def _alive(self, tracks: Tracks, index: int) -> np.ndarray:
+        """The same particles, as far as they are born."""
+        particles = self._trails(tracks).particles
+        return particles[particles < len(tracks.at(index))]
 
     def _choose(self, event: viser.SceneClickEvent) -> None:
         """Add the particle that shows where the picture was clicked."""
