@@ -36,7 +36,7 @@ BLIND = "fast:follow.free.steps=12,follow.rigid.steps=15,follow.rigid.first_step
 FIT = (
     ("tumble", PRESET), ("tumble", HASTY), ("tumble", BLIND), ("plain", PRESET), ("plain", HASTY), ("plain", BLIND),
     ("thin", PRESET), ("thin", BLIND), ("cloth", PRESET), ("cloth", BLIND), ("hidden", PRESET),
-    ("tumble+four", PRESET), ("tumble+four", BLIND), ("stack", PRESET), ("stack", BLIND),
+    ("tumble+four", PRESET), ("tumble+four", BLIND), ("stack", PRESET), ("stack", BLIND), ("enter+take2", PRESET),
 )  # fmt: skip
 """Recordings and settings that the coefficients are fitted on."""
 VERIFY = (

@@ -39,7 +39,7 @@ def test_assign_matches_naive_loop_over_anisotropic_particles(monkeypatch):
         expected.append(int(np.argmax(influences)))
         within.append(min(distances) <= 3)
     assert True in within and False in within
-    monkeypatch.setattr(assignment, "CHUNK_ENTRIES", 40 * 7)  # chunks of 7 particles: the last one is smaller
+    monkeypatch.setattr(assignment, "CHUNK_ENTRIES", 50 * 7)  # chunks of 7 points: the last one is smaller
     index, assigned = assign(points, gaussians)
     assert index.tolist() == expected and assigned.tolist() == within
 
@@ -54,6 +54,13 @@ def test_assign_of_a_faint_small_particle_counts_within_three_sigma():
     # The median influence in practice is about 0.01: no threshold on the influence itself.
     gaussians = make_gaussians([[0, 0, 0]], sigma=0.01, opacity_logits=[-8.0])
     assert assign(np.array([[0.029, 0, 0]]), gaussians)[1].tolist() == [True]
+
+
+def test_assign_of_an_unknown_point_and_among_no_particles():
+    gaussians = make_gaussians([[5, 0, 0], [0, 0, 0]], sigma=0.1)
+    points = np.array([[np.nan, 0, 0], [0, 0, 0]])
+    assert [each.tolist() for each in assign(points, gaussians)] == [[0, 1], [False, True]]
+    assert [each.tolist() for each in assign(points, gaussians.select(np.zeros(0, int)))] == [[0, 0], [False, False]]
 
 
 # Carrying

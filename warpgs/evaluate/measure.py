@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,14 +90,15 @@ def evaluate(
 
 def _follow_in_pictures(tracks: Tracks, scene: Scene, truth: GroundTruth) -> tuple[PictureTracks, ...]:
     """Tracks of every held-out camera; none where the scene does not know what is visible."""
-    followed = []
-    for camera in scene.cameras("test", tracks.timesteps[0]):
+    cameras, seen = scene.cameras("test", tracks.timesteps[0]), []
+    for camera in cameras:
         flags = [scene.visible(timestep, camera) for timestep in tracks.timesteps]
         known = [each for each in flags if each is not None]
         if len(known) < len(flags):
             return ()
-        followed.append(follow_in_picture(tracks, camera, truth, np.stack(known)))
-    return tuple(followed)
+        seen.append(np.stack(known))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy alone, which computes without the interpreter's lock
+        return tuple(pool.map(lambda camera, flags: follow_in_picture(tracks, camera, truth, flags), cameras, seen))
 
 
 def _track_figures(

@@ -48,14 +48,14 @@ def cross(points_px: np.ndarray, gaussians: Gaussians, camera: Camera, farthest:
         camera: Whose picture it is.
         farthest: Particles whose center is deeper may be left out [m].
     """
-    z = to_camera(gaussians.means.astype(np.float64), camera)[:, 2]
+    in_camera = to_camera(gaussians.means.astype(np.float64), camera)
+    z = in_camera[:, 2]
     near = NEAR_SHARE * np.linalg.norm(camera.center_world - np.median(gaussians.means, axis=0))
     rows = np.flatnonzero((z > near) & (z < farthest))
-    ray, particle = _near_pairs(points_px, *_reach(gaussians.select(rows), camera), camera)
+    ray, particle = _near_pairs(points_px, *_reach(gaussians.select(rows), in_camera[rows], camera), camera)
     used, particle = _compact(particle, len(rows))
     rows = rows[used]
-    particles = gaussians.select(rows)
-    crossings = _meet(points_px, particles, ray, particle, camera)
+    crossings = _meet(points_px, gaussians.select(rows), in_camera[rows], ray, particle, camera)
     return Crossings(crossings.ray, rows[crossings.particle], crossings.alpha, crossings.depth, crossings.depth_sigma)
 
 
@@ -69,19 +69,18 @@ def _opacities(particles: Gaussians) -> np.ndarray:
     return 1.0 / (1.0 + np.exp(-particles.opacity_logits.astype(np.float64)))
 
 
-def _splats(particles: Gaussians, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Centers [px], shape [n, 2]; depths [m], shape [n]; and the slopes x/z, y/z at which the projection is taken to be
-    linear, shape [n, 2]."""
+def _splats(in_camera: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of means in the camera's frame: centers [px], shape [n, 2]; depths [m], shape [n]; and the slopes x/z, y/z at
+    which the projection is taken to be linear, shape [n, 2]."""
     focal, center = camera.intrinsics[[0, 1], [0, 1]], camera.intrinsics[:2, 2]
-    in_camera = to_camera(particles.means.astype(np.float64), camera)
     slope = in_camera[:, :2] / in_camera[:, 2:]
     limit = CLAMP * 0.5 * np.array([camera.width, camera.height]) / focal
     return slope * focal + center, in_camera[:, 2], np.clip(slope, -limit, limit)
 
 
-def _reach(particles: Gaussians, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+def _reach(particles: Gaussians, in_camera: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Centers [px], shape [n, 2], and how far from them a particle is drawn at most [px], shape [n]."""
-    centers_px, z, slope = _splats(particles, camera)
+    centers_px, z, slope = _splats(in_camera, camera)
     largest = np.exp(particles.log_scales.max(axis=1).astype(np.float64))
     focal = camera.intrinsics[[0, 1], [0, 1]].max()
     # No less than the splat reaches: its longest axis, seen from the broadest side.
@@ -126,14 +125,19 @@ def _compact(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _meet(
-    points_px: np.ndarray, particles: Gaussians, ray: np.ndarray, particle: np.ndarray, camera: Camera
+    points_px: np.ndarray,
+    particles: Gaussians,
+    in_camera: np.ndarray,
+    ray: np.ndarray,
+    particle: np.ndarray,
+    camera: Camera,
 ) -> Crossings:
     """Those of the pairs (``ray``, ``particle``) in which the particle is drawn at the ray's position.
 
     In the affine approximation of the projection a particle is one Gaussian over (x [px], y [px], z [m]): alpha is its
     density at a position, and depth its z given the position.
     """
-    centers_px, z, slope = _splats(particles, camera)
+    centers_px, z, slope = _splats(in_camera, camera)
     scales = np.exp(particles.log_scales.astype(np.float64))
     axes = matrices_from_wxyz(particles.rotations_wxyz.astype(np.float64)) * scales[:, None, :]
     axes = camera.camera_from_world[:3, :3] @ axes
