@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation, Slerp
 
 from tests.tracks_by_hand import make_tracks, rigid_motion, wxyz
+from warpgs.bodies import DEFORMABLE, fit_parts
 from warpgs.retime import slerp
 from warpgs.view import moment, poses_at, slowed
 
@@ -41,6 +42,34 @@ def test_between_instants_positions_are_straight_and_rotations_on_the_arc(tracks
     dots = np.abs((there.rotations_wxyz * oracle).sum(axis=1))
     np.testing.assert_allclose(dots, 1.0, atol=1e-6)
     assert there.means.dtype == there.rotations_wxyz.dtype == np.float32
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_rigid_parts_stay_rigid_between_instants(share):
+    """A box that turns by 40 degrees per step beside a particle of no part, and one that is born with the part."""
+    points = np.random.default_rng(0).uniform(-0.3, 0.3, (40, 3))
+    turns = Rotation.from_rotvec(np.arange(3)[:, None] * np.radians(40.0) * np.array([0.6, 0.0, 0.8]))
+    shifts = np.arange(3)[:, None] * np.array([0.2, -0.1, 0.05])
+    means = np.stack([turn.apply(points) + shift for turn, shift in zip(turns, shifts, strict=True)])
+    tracks = make_tracks(means)
+    index = np.where(np.arange(40) < 39, 0, DEFORMABLE).astype(np.int32)
+    parts = fit_parts(tracks, index, ["box"])
+    there = moment(tracks, 1 + share, parts).means
+    center = points[:39].mean(axis=0)  # where the part's frame stands, which goes straight
+    middles = [turns[i].apply(center) + shifts[i] for i in (1, 2)]
+    turn = Rotation.from_rotvec((1 + share) * np.radians(40.0) * np.array([0.6, 0.0, 0.8]))
+    expected = turn.apply(points - center) + (1 - share) * middles[0] + share * middles[1]
+    np.testing.assert_allclose(there[:39], expected[:39], atol=1e-5)
+    straight = moment(tracks, 1 + share)
+    np.testing.assert_array_equal(there[39], straight.means[39])
+    assert np.abs(straight.means[:39] - expected[:39]).max() > 0.005
+    np.testing.assert_array_equal(moment(tracks, 1.0, parts).means, tracks.means[1])
+
+
+def test_parts_that_are_not_born_yet_do_not_disturb():
+    tracks = replace(make_tracks(np.zeros((3, 4, 3))), birth=np.array([0, 0, 2, 2], np.int32))
+    parts = fit_parts(tracks, np.array([0, 0, 1, 1], np.int32), ["early", "late"])
+    assert len(moment(tracks, 0.5, parts)) == 2 and len(moment(tracks, 2.0, parts)) == 4
 
 
 def test_slerp_takes_the_shorter_arc_whatever_the_signs():

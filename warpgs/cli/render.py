@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +17,7 @@ from warpgs.cli.shared import Flag, UsageError, Verb, open_tracks_and_scene, pro
 if TYPE_CHECKING:
     import numpy as np
 
+    from warpgs.bodies import Parts
     from warpgs.types import Camera, Scene, Tracks
     from warpgs.view import Channel, Trails
 
@@ -55,7 +58,7 @@ class Render:
     channels: Literal["color", "depth", "mask", "normals", "trajectories"] = "color"
     """What to show."""
     slow: int = 1
-    """Slow motion: this many pictures per timestep."""
+    """Slow motion: this many pictures per timestep; rigid parts stay rigid."""
     offset: Annotated[tuple[float, float, float] | None, tyro.conf.arg(metavar="X Y Z")] = None
     """Of the camera from what it follows or is attached to [m]; axes are the world's, when attached turned with it.
     Without, the first camera's place."""
@@ -94,9 +97,10 @@ def render_run(arguments: Render) -> None:
     tracks, scene = open_tracks_and_scene(arguments.run, arguments.scene)
     still = scene is None and len(tracks) == 1
     times = np.zeros(STILL_TURN) if still else slowed(len(tracks), arguments.slow)
+    parts = cache(lambda: _parts(arguments, tracks))
     views = [
         tuple(_resized(camera, arguments.image_scale) for camera in cameras)
-        for cameras in _views(arguments, scene, tracks, times)
+        for cameras in _views(arguments, scene, tracks, times, parts)
     ]
     renderer = Renderer(device=arguments.device, threads=arguments.threads)
     with progress_bar("render", len(views)) as bar:
@@ -107,6 +111,7 @@ def render_run(arguments: Render) -> None:
             arguments.output,
             channel=_channel(arguments, tracks),
             times=times if still or arguments.slow > 1 else None,
+            parts=parts() if arguments.slow > 1 and len(tracks) > 1 else None,
             overwrite=arguments.overwrite,
             progress=lambda done, _: bar.update(done - bar.n),
         )
@@ -139,7 +144,9 @@ def _channel(arguments: Render, tracks: Tracks) -> Channel | Trails:
     return arguments.channels
 
 
-def _views(arguments: Render, scene: Scene | None, tracks: Tracks, times: np.ndarray) -> list[tuple[Camera, ...]]:
+def _views(
+    arguments: Render, scene: Scene | None, tracks: Tracks, times: np.ndarray, parts: Callable[[], Parts]
+) -> list[tuple[Camera, ...]]:
     """Cameras of each time."""
     from warpgs.checks import refuse
     from warpgs.evaluate.pictures import refined
@@ -164,11 +171,13 @@ def _views(arguments: Render, scene: Scene | None, tracks: Tracks, times: np.nda
         first = turn[0] if scene is None else scene.cameras("train", tracks.timesteps[0])[0]
         path = spiral(first, foreground_center(tracks), len(times))
     else:
-        path = _guided(arguments, wanted, tracks, times, turn[0])
+        path = _guided(arguments, wanted, tracks, times, turn[0], parts)
     return [(camera,) for camera in path]
 
 
-def _guided(arguments: Render, wanted: str, tracks: Tracks, times: np.ndarray, camera: Camera) -> tuple[Camera, ...]:
+def _guided(
+    arguments: Render, wanted: str, tracks: Tracks, times: np.ndarray, camera: Camera, parts: Callable[[], Parts]
+) -> tuple[Camera, ...]:
     """A path of keyframes, or of what moves; ``camera`` says what they leave open."""
     import numpy as np
 
@@ -180,7 +189,7 @@ def _guided(arguments: Render, wanted: str, tracks: Tracks, times: np.ndarray, c
     kind, _, what = wanted.partition(":")
     point = POINT.fullmatch(what)
     if point is None:
-        ride = part_ride(_parts(arguments, tracks), what, smooth=arguments.smooth)
+        ride = part_ride(parts(), what, smooth=arguments.smooth)
     else:
         ride = point_ride(tracks, _point(what, point), smooth=arguments.smooth)
     ride = poses_at(ride, times)
@@ -199,7 +208,7 @@ def _point(text: str, match: re.Match[str]):
         raise UsageError(f"--cameras: expected a point x,y,z or x,y,z@TIMESTEP, got {text}") from error
 
 
-def _parts(arguments: Render, tracks: Tracks):
+def _parts(arguments: Render, tracks: Tracks) -> Parts:
     from warpgs.bodies import find_parts, read_parts
 
     return find_parts(tracks) if arguments.parts is None else read_parts(arguments.parts, tracks)

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from warpgs.bodies import Parts
 from warpgs.checks import check_absent, refuse, sentence
 from warpgs.files import whole_file
 from warpgs.types import Camera, Gaussians, Tracks
@@ -91,6 +92,7 @@ def render_views(
     views: Sequence[Sequence[Camera]],
     channel: Channel | Trails = "color",
     times: Sequence[float] | np.ndarray | None = None,
+    parts: Parts | None = None,
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Pictures of every instant, one per camera, in the neutral color; one instant in memory at a time.
 
@@ -100,15 +102,17 @@ def render_views(
         views: Cameras of each time.
         channel: What to show; trails are drawn over the color.
         times: When, see ``moment``; every instant when None.
+        parts: Rigid parts, for times between instants.
     """
     times = range(len(tracks)) if times is None else times
     if len(views) != len(times):
         refuse("views", f"the cameras of {len(times)} instants", len(views))
     depths = depth_range(views[0], tracks.at(0).means)
     for time, cameras in zip(times, views, strict=True):
-        gaussians = moment(tracks, time)
+        gaussians = moment(tracks, time, parts)
         if isinstance(channel, Trails):
-            yield tuple(_with_trails(tracks, renderer, gaussians, camera, channel, time) for camera in cameras)
+            way = positions(channel, tracks, time, parts)
+            yield tuple(_with_trails(tracks, renderer, gaussians, camera, channel, way) for camera in cameras)
         else:
             normals = channel == "normals"
             pictures = (renderer.view(gaussians, camera, normals=normals) for camera in cameras)
@@ -116,11 +120,10 @@ def render_views(
 
 
 def _with_trails(
-    tracks: Tracks, renderer: Renderer, gaussians: Gaussians, camera: Camera, trails: Trails, time: float
+    tracks: Tracks, renderer: Renderer, gaussians: Gaussians, camera: Camera, trails: Trails, way: np.ndarray
 ) -> np.ndarray:
     picture = renderer.view(gaussians, camera, median_depth=True)
     color = to_pixels(picture, "color", DepthRange(0.0, 1.0))
-    way = positions(trails, tracks, time)
     return draw_trails(color, picture.median_depth, camera, way, trails.colors, slack(trails, tracks))
 
 
@@ -132,6 +135,7 @@ def save_views(
     *,
     channel: Channel | Trails = "color",
     times: Sequence[float] | np.ndarray | None = None,
+    parts: Parts | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -147,6 +151,7 @@ def save_views(
         output: A folder, or a file ending in .mp4 or .gif.
         channel: What to show; trails are drawn over the color.
         times: When, see ``moment``; every instant when None.
+        parts: Rigid parts, for times between instants.
         overwrite: Replace an existing file; write into an existing folder.
         progress: Called as ``progress(done, total)`` after each time.
 
@@ -158,7 +163,7 @@ def save_views(
     output = Path(output)
     check_output(output, overwrite)
     _check_folder_names(views)
-    pictures = _counted(render_views(tracks, renderer, views, channel, times), len(views), progress)
+    pictures = _counted(render_views(tracks, renderer, views, channel, times, parts), len(views), progress)
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix:
         write_video(output, (tile(instant) for instant in pictures), tracks.fps)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import maximum_filter
 
+from warpgs.bodies import Parts
 from warpgs.query.geometry import to_camera
 from warpgs.types import Camera, Tracks
 from warpgs.view.moments import moment
@@ -46,13 +47,13 @@ def random_trails(tracks: Tracks, count: int, *, tail: int = 10, seed: int = 0) 
     return Trails(chosen, distinct_colors(len(chosen)).reshape(-1, 3), tail)
 
 
-def positions(trails: Trails, tracks: Tracks, time: float) -> np.ndarray:
+def positions(trails: Trails, tracks: Tracks, time: float, parts: Parts | None = None) -> np.ndarray:
     """Where the paths are from ``tail`` instants before a time until it, oldest first [m], shape [s, m, 3]; NaN before
-    a particle is born."""
+    a particle is born. ``parts``: see ``moment``."""
     instants = np.arange(max(0, int(np.ceil(time)) - trails.tail), int(np.ceil(time)))
     way = tracks.means[instants][:, trails.particles].astype(np.float64)
     now = np.full((1, len(trails.particles), 3), np.nan)
-    there = moment(tracks, time).means
+    there = moment(tracks, time, parts).means
     exists = trails.particles < len(there)
     now[0, exists] = there[trails.particles[exists]]
     if tracks.birth is not None:
