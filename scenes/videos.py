@@ -14,6 +14,8 @@
         cam02 = 0.5
         [crop_px]               columns and rows cut away on the left and at the top, before scaling
         cam01 = [4, 0]
+        [turn_deg]              a rotation vector in the camera's frame (x right, y down, z forward) by which a camera
+        cam01 = [0.1, -0.9, 0]  was turned since it was calibrated; `warpgs inspect` estimates it from masks
 
 A video belongs to the camera whose name it has or ends with, or else the camera with the same number (cam01.mp4 and
 serial 1), if that is unambiguous for all. Instants tick evenly through the time that all cameras recorded; each camera
@@ -47,7 +49,7 @@ from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 logger = logging.getLogger(__name__)
 
 FILE = "recording.toml"
-FIELDS = ("unit", "up", "fps", "held_out", "offset_s", "scale", "crop_px")
+FIELDS = ("unit", "up", "fps", "held_out", "offset_s", "scale", "crop_px", "turn_deg")
 FOLDERS = (".", "videos")
 """Where videos are looked for."""
 METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -195,7 +197,8 @@ class VideosScene(Scene):
         # A rigid pose: the unit goes into the position alone.
         pose[:3, :3] = world_from_source[:3, :3] @ rotation.T / np.linalg.norm(world_from_source[:3, 0])
         pose[:3, 3] = world_from_source[:3, :3] @ (-rotation.T @ translation)
-        taken = Camera(name, *video.size, intrinsics, pose)
+        turn = np.radians(self._given("turn_deg", name, 3, (0.0, 0.0, 0.0)))
+        taken = Camera(name, *video.size, intrinsics, pose).turned(turn)
         check_camera(what, taken)
         undistortion = lenses.undistortion(what, taken, calibrated.lens)
         return _View(video, pinhole(taken, undistortion), undistortion)

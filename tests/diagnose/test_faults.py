@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from scenes.synthetic import SyntheticOptions, tumble
 from tests.scenes.panoptic_folder import TINY
 from tests.scenes.videos_folder import all_cameras, anipose, write_videos
 from warpgs.cli import main
-from warpgs.diagnose import examine, match_features
+from warpgs.diagnose import Misfit, examine, match_features
 from warpgs.diagnose.faults import views_of
 
 ROOM = np.random.default_rng(0).uniform([-1, -1, 0], [1, 1, 1], (400, 3))
@@ -133,3 +134,54 @@ def test_inspect_tells_the_clock_of_videos_also_with_masks_of_a_folder(tmp_path,
     assert "good: pictures are at most 0.00 frames from their instants" in printed
     assert "31.4 % of the pixels at timestep 1" in printed
     assert main(argv) == 1 and "expected a mask cam0/000000.png" in capsys.readouterr().err
+
+
+def misfit_of(before_px, after_px, delays, errors=0.05) -> Misfit:
+    turns = np.radians(np.tile([0.5, -0.25, 0.0], (24, 1)))
+    return Misfit(np.full(24, before_px), np.full(24, after_px), turns, np.array(delays), np.full(24, errors))
+
+
+def test_outlines_that_agree_are_good(frame):
+    arguments, still = (frame, [], None), np.zeros(24)
+    assert found("outlines", *arguments, misfit=misfit_of(0.4, 0.3, still)).verdict == "good"
+    assert found("delays", *arguments, misfit=misfit_of(0.4, 0.3, still)).verdict == "good"
+
+
+def test_turned_cameras_come_with_the_lines_that_turn_them_back(frame):
+    finding = found("outlines", frame, [], None, misfit=misfit_of(5.0, 0.5, np.zeros(24)))
+    name = frame.cameras[0].name
+    assert finding.verdict == "bad" and f"[turn_deg] {name} = [0.500, -0.250, 0.000], " in finding.remedy
+    finding = found("outlines", frame, [], None, misfit=misfit_of(5.0, 4.0, np.zeros(24)))
+    assert finding.verdict == "bad" and "masks" in finding.remedy and "turn_deg" not in finding.remedy
+
+
+def test_a_late_camera_is_told_if_that_is_sure(frame):
+    delays = np.zeros(24)
+    delays[3] = -0.4
+    finding = found("delays", frame, [], None, misfit=misfit_of(0.4, 0.3, delays))
+    assert finding.verdict == "fair" and "0.40 +- 0.05 frames before" in finding.value
+    assert f"camera {frame.cameras[3].name} " in finding.value
+    assert found("delays", frame, [], None, misfit=misfit_of(0.4, 0.3, delays, 0.3)).verdict == "unknown"
+
+
+def test_inspect_tells_how_a_camera_was_turned(tmp_path, capsys, monkeypatch):
+    """A camera is turned by what recording.toml says, as if it had been bumped, and turned back by the remedy."""
+    options = replace(TINY, width=160, height=96, timesteps=14, train_cameras=5)
+    scene = tumble(options)
+    write_videos(tmp_path / "c", scene)
+    anipose(tmp_path / "c", all_cameras(scene), ())
+    for camera, index in zip(all_cameras(scene), (*range(5), 0), strict=True):
+        (tmp_path / "masks" / f"cam{camera.name}").mkdir(parents=True)
+        for timestep in range(14):
+            frame = scene.frame(timestep, "train" if camera in scene.cameras("train") else "test")
+            Image.fromarray((frame.masks or ())[index]).save(
+                tmp_path / "masks" / f"cam{camera.name}" / f"{timestep}.png"
+            )
+    name = f"cam{scene.cameras('train')[1].name}"
+    (tmp_path / "c" / "recording.toml").write_text(f"[turn_deg]\n{name} = [1.0, -1.5, 0.0]\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", "c", "--masks", "masks"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "outlines is" in line)
+    assert "bad: " in line
+    [back] = re.findall(rf"{name} = \[(\S+), (\S+), \S+\]", line)
+    np.testing.assert_allclose([float(value) for value in back], [-1.0, 1.5], atol=0.35)

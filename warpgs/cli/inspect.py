@@ -14,9 +14,12 @@ from warpgs.cli.shared import Flag, Verb, parse_timesteps, print_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from warpgs.types import Frame, Scene
+    from warpgs.diagnose import Misfit
+    from warpgs.types import Camera, Frame, Scene
 
 
+MOST_OUTLINED = 12
+"""Instants at which outlines are compared; each takes three frames."""
 MOST_ERROR_PX = 3.0
 """Matches farther from their epipolar lines make no points."""
 
@@ -70,7 +73,7 @@ def inspect_scene(arguments: Inspect) -> None:
     pairs = match_features(frame)
     cloud = scene.point_cloud() or triangulated(frame, pairs, MOST_ERROR_PX)
     points = None if cloud is None else cloud.points
-    found = examine(frame, pairs, points, frame_errors=_frame_errors(scene))
+    found = examine(frame, pairs, points, frame_errors=_frame_errors(scene), misfit=_misfit(scene, timesteps, frame))
     rows |= {finding.subject + " is": finding.line() for finding in found}
     print_table(scene.name, rows)
     if plot.exists() and not arguments.overwrite:
@@ -128,7 +131,11 @@ def _all_views(scene: Scene, timestep: int) -> Frame:
         return train
     test = scene.frame(timestep, "test")
     masks = None if train.masks is None or test.masks is None else (*train.masks, *test.masks)
-    return replace(train, cameras=(*train.cameras, *test.cameras), images=(*train.images, *test.images), masks=masks)
+    return replace(train, cameras=_all_cameras(scene, timestep), images=(*train.images, *test.images), masks=masks)
+
+
+def _all_cameras(scene: Scene, timestep: int) -> tuple[Camera, ...]:
+    return (*scene.cameras("train", timestep), *scene.cameras("test", timestep))
 
 
 def _frame_errors(scene: Scene) -> np.ndarray | None:
@@ -137,6 +144,20 @@ def _frame_errors(scene: Scene) -> np.ndarray | None:
 
     scene = scene.scene if isinstance(scene, MaskedScene) else scene
     return scene.time_errors_s * scene.fps if isinstance(scene, VideosScene) else None
+
+
+def _misfit(scene: Scene, timesteps: range, frame: Frame) -> Misfit | None:
+    """What the outlines of masks say of cameras that stand still; None where there are no masks, or no time passes."""
+    import numpy as np
+
+    from warpgs.diagnose import misfit, outlines
+
+    poses = [[c.world_from_camera for c in _all_cameras(scene, t)] for t in (timesteps[0], timesteps[-1])]
+    if frame.masks is None or len(timesteps) < 3 or not np.array_equal(*poses):
+        return None
+    middles = np.linspace(1, len(timesteps) - 2, min(MOST_OUTLINED, len(timesteps) - 2)).round().astype(int)
+    groups = [[_all_views(scene, timesteps[int(m) + i]).masks or () for i in (-1, 0, 1)] for m in middles]
+    return misfit(outlines(frame.cameras, groups))
 
 
 INSPECT = Verb(Inspect, inspect_scene)

@@ -2,6 +2,17 @@
 
 from warpgs.diagnose.faults import Finding, examine
 from warpgs.diagnose.features import PairMatches, match_features, triangulated
+from warpgs.diagnose.outlines import Misfit, misfit, outlines
 from warpgs.diagnose.pictures import sections
 
-__all__ = ["Finding", "PairMatches", "examine", "match_features", "sections", "triangulated"]
+__all__ = [
+    "Finding",
+    "Misfit",
+    "PairMatches",
+    "examine",
+    "match_features",
+    "misfit",
+    "outlines",
+    "sections",
+    "triangulated",
+]

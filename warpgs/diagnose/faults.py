@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from warpgs.diagnose.features import PairMatches
+from warpgs.diagnose.outlines import Misfit
 from warpgs.priors.ground import find_ground
 from warpgs.types import Camera, Frame
 
@@ -21,6 +22,12 @@ STOPS = 0.5, 1.5
 """Brightness between the brightest and the darkest camera, in powers of two."""
 FRAMES = 0.1, 0.5
 """How far from its instant a picture was taken, in frames."""
+OUTLINES = 2e-3, 6e-3
+"""The same of outlines, which are only as good as masks."""
+EXPLAINED = 0.5
+"""Turned cameras are the reason if they leave no more than this share of how far outlines were apart."""
+SURE = 0.2
+"""Standard deviation of a delay [frames] that can be told."""
 LEAST_VIEWS = 3
 """Cameras that should see the median point."""
 LEAST_SHARE = 0.1
@@ -53,6 +60,7 @@ def examine(
     points_world: np.ndarray | None,
     *,
     frame_errors: np.ndarray | None = None,
+    misfit: Misfit | None = None,
 ) -> list[Finding]:
     """Look at one instant of a recording.
 
@@ -61,12 +69,15 @@ def examine(
         pairs: From ``match_features``.
         points_world: Points of the scene, of its own cloud or triangulated, shape [n, 3]; None where there are none.
         frame_errors: How far from its instant each picture of the recording was taken [frames], shape [t, c].
+        misfit: What outlines over several instants say, of the same cameras.
     """
     found = [_epipolar(frame.cameras, pairs), _exposure(frame), _masks(frame)]
     if points_world is not None:
         found += [_overlap(frame.cameras, points_world), _ground(points_world)]
     if frame_errors is not None:
         found.append(_clock(frame_errors))
+    if misfit is not None:
+        found += [_outlines(frame.cameras, misfit), _delays(frame.cameras, misfit)]
     return found
 
 
@@ -178,3 +189,33 @@ def _clock(frame_errors: np.ndarray) -> Finding:
     value = f"pictures are at most {worst:.2f} frames from their instants"
     remedy = "" if verdict == "good" else "start cameras by one trigger, or record at the same higher rate"
     return Finding("clock", value, verdict, remedy)
+
+
+def _outlines(cameras: Sequence[Camera], misfit: Misfit) -> Finding:
+    shares = misfit.before_px / [max(camera.width, camera.height) for camera in cameras]
+    worst = int(np.nanargmax(shares))
+    verdict = _graded(float(shares[worst]), OUTLINES)
+    name, before, after = cameras[worst].name, misfit.before_px[worst], misfit.after_px[worst]
+    value = f"planes that touch what moves are {before:.1f} px apart where camera {name} and others see them (median)"
+    if verdict == "good":
+        return Finding("outlines", value, verdict)
+    if not after < EXPLAINED * before:
+        return Finding("outlines", value, verdict, "look whether masks are right; else calibrate again")
+    value += f", {after:.1f} px if cameras were turned since they were calibrated"
+    turns = zip(cameras, np.degrees(misfit.turns), strict=True)
+    lines = ", ".join(f"{camera.name} = [{', '.join(f'{t:.3f}' for t in turn)}]" for camera, turn in turns)
+    return Finding(
+        "outlines", value, verdict, f"calibrate again, or for videos add to recording.toml: [turn_deg] {lines}"
+    )
+
+
+def _delays(cameras: Sequence[Camera], misfit: Misfit) -> Finding:
+    worst = int(np.abs(misfit.delays).argmax())
+    delay, error = float(misfit.delays[worst]), float(misfit.delay_errors[worst])
+    name, when = cameras[worst].name, "after" if delay > 0.0 else "before"
+    value = f"camera {name} took its pictures {abs(delay):.2f} +- {error:.2f} frames {when} the others"
+    if misfit.delay_errors.max() > SURE:
+        return Finding("delays", value, "unknown", "outlines that move faster, or better masks, would tell")
+    verdict = _graded(max(abs(delay) - 2.0 * error, 0.0), FRAMES)
+    remedy = "other frames mend half a frame and more (offset_s in recording.toml); less blurs what moves fast"
+    return Finding("delays", value, verdict, "" if verdict == "good" else remedy)

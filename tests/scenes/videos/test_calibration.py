@@ -100,6 +100,19 @@ def test_large_numbers_without_a_unit_are_millimetres(scene, folder, caplog):
     assert "no unit" in caplog.text
 
 
+def test_a_camera_is_turned_in_its_own_frame(scene, folder):
+    anipose(folder, all_cameras(scene), ())
+    (folder / FILE).write_text('up = "x"\n[turn_deg]\ncam1 = [0.0, 2.0, 0.0]\n')
+    turned = open_scene(folder).cameras("train")
+    (folder / FILE).write_text('up = "x"\n')
+    straight = open_scene(folder).cameras("train")
+    np.testing.assert_array_equal(turned[0].world_from_camera, straight[0].world_from_camera)
+    np.testing.assert_array_equal(turned[1].center_world, straight[1].center_world)
+    sight = straight[1].world_from_camera[:3, :3].T @ turned[1].world_from_camera[:3, 2]
+    degrees = np.radians(2.0)
+    np.testing.assert_allclose(sight, [np.sin(degrees), 0.0, np.cos(degrees)], atol=1e-12)
+
+
 def test_missing_and_several_calibrations_are_refused(scene, folder):
     with pytest.raises(ValueError, match=r"expected one calibration beside the videos .* got none; copy the calib"):
         open_scene(folder).validate(range(1))
@@ -159,6 +172,7 @@ def test_malformed_calibration_is_refused_with_file_and_field(scene, folder, cas
         ("[crop_px]\ncam0 = 4", "crop_px of cam0: expected 2 numbers, got 1"),
         ("[scale]\ncam0 = -1.0", "scale of cam0: expected a positive number"),
         ("scale = 0.5", "scale: expected a table of cameras"),
+        ("[turn_deg]\ncam0 = [1, 2]", "turn_deg of cam0: expected 3 numbers, got 2"),
         ("[[", "expected valid TOML"),
     ],
 )
