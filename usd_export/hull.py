@@ -22,6 +22,12 @@ SURFACE_OPACITY = 0.5
 FAINT = 0.1
 """Particles of lower opacity say nothing about the surface."""
 
+CELL = 3.0
+"""Size of the cells that link particles [median distance of the fourth neighbor]."""
+
+SPOKESMEN = 500
+"""Most particles that are asked for that distance."""
+
 STRAY_SHARE = 0.05
 """Of the particles of a part: a clump that holds less, off the rest, is not part of its shape."""
 
@@ -90,12 +96,13 @@ def _of_the_shape(gaussians: Gaussians) -> np.ndarray:
     if len(solid) < 3:
         return solid
     points = gaussians.means[solid].astype(np.float64)
-    distances, indices = cKDTree(points).query(points, min(17, len(solid)))
-    # Linked to what is as near as neighbors are elsewhere.
-    link = 6.0 * np.median(distances[:, min(4, len(solid) - 1)])
-    rows, columns = np.nonzero(distances <= max(link, 1e-12))
-    graph = coo_matrix((np.ones(len(rows)), (rows, indices[rows, columns])), shape=2 * (len(solid),))
-    labels = connected_components(graph, directed=False)[1]
+    asked = points[:: -(-len(points) // SPOKESMEN)]
+    reach = np.median(cKDTree(points).query(asked, min(5, len(solid)))[0][:, -1])
+    # Linked to what is about as near as neighbors are elsewhere: cells that touch, even if at a corner.
+    cells, cell = np.unique(np.floor(points / max(CELL * reach, 1e-12)), axis=0, return_inverse=True)
+    pairs = cKDTree(cells).query_pairs(1.5, p=np.inf, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=2 * (len(cells),))
+    labels = connected_components(graph, directed=False)[1][cell.ravel()]
     counts = np.bincount(labels)
     return solid[counts[labels] >= min(STRAY_SHARE * len(solid), counts.max())]
 

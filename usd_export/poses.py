@@ -111,6 +111,7 @@ def average_kernel(
     # inputs
     means: wp.array2d[wp.vec3],
     rotations_wxyz: wp.array2d[wp.vec4],
+    ids: wp.array[wp.int32],
     births: wp.array[wp.int32],
     instants: wp.array[wp.int32],
     translations: wp.array[wp.vec3],
@@ -128,9 +129,9 @@ def average_kernel(
     for s in range(instants.shape[0]):
         if births[i] <= instants[s] or s == instants.shape[0] - 1:
             back = wp.quat_inverse(rotations[s])
-            r = rotations_wxyz[s, i]
+            r = rotations_wxyz[instants[s], ids[i]]
             q = back * wp.normalize(wp.quat(r[1], r[2], r[3], r[0]))
-            seen_means[count, i] = wp.quat_rotate(back, means[s, i] - translations[s])
+            seen_means[count, i] = wp.quat_rotate(back, means[instants[s], ids[i]] - translations[s])
             seen_turns[count, i] = q
             count += 1
     first_mean = seen_means[0, i]  # sums are of differences from the first: what stands still stays as it is
@@ -200,18 +201,14 @@ def pose_in_part(
         max(noise, 1e-6),
     ]
     local_means, local_rotations_xyzw = np.empty((len(ids), 3), np.float32), np.empty((len(ids), 4), np.float32)
+    sightings = [_array(means, wp.vec3), _array(rotations_wxyz, wp.vec4)]
     for low in range(0, len(ids), AT_ONCE):
         part = slice(low, low + AT_ONCE)
-        sightings = np.ix_(instants, ids[part])
-        seen = sightings[1].size
-        inputs = [
-            _array(means[sightings], wp.vec3),
-            _array(rotations_wxyz[sightings], wp.vec4),
-            wp.array(births[part].astype(np.int32), dtype=wp.int32, device="cpu"),
-        ]
-        scratch = [wp.empty((len(instants), seen), dtype=kind, device="cpu") for kind in (wp.vec3, wp.quat)]
+        count = len(ids[part])
+        who = [wp.array(a[part].astype(np.int32), dtype=wp.int32, device="cpu") for a in (ids, births)]
+        scratch = [wp.empty((len(instants), count), dtype=kind, device="cpu") for kind in (wp.vec3, wp.quat)]
         outputs = [_array(local_means[part], wp.vec3), _array(local_rotations_xyzw[part], wp.quat)]
-        wp.launch(average_kernel, seen, [*inputs, *frames, *scratch], outputs, device="cpu")
+        wp.launch(average_kernel, count, [*sightings, *who, *frames, *scratch], outputs, device="cpu")
     return local_means, np.ascontiguousarray(np.roll(local_rotations_xyzw, 1, axis=1))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-from pxr import Gf, Usd, UsdGeom, UsdSemantics
+from pxr import Gf, Sdf, Usd, UsdGeom, UsdSemantics
 
 from usd_export.decomposition import convex_pieces
 from usd_export.fields import Field, birth_instants, births_of
@@ -145,7 +146,7 @@ def _write_part(
     for name, hull in part.colliders.items():
         write_collider(stage, f"{path}/{name}", hull)
     if options.dynamic:
-        _place(xform, part.world_from_part[[start]], [Usd.TimeCode.Default()])
+        _place(xform, part.world_from_part[[start]])
         linear, angular = velocities(tracks, part.world_from_part, start, part.birth, center_of_mass(prim))
         set_velocity(prim, linear, angular)
     else:
@@ -156,9 +157,8 @@ def _write_part(
 def _animate(xform: UsdGeom.Xform, splats: SplatPrim, tracks: Tracks, part: _Part) -> None:
     """Sample the poses of a part, and hide what is not born yet."""
     times = [Usd.TimeCode(timestep) for timestep in tracks.timesteps]
-    poses = part.world_from_part
-    moves = (poses != poses[0]).any()
-    _place(xform, np.concatenate([poses[:1], poses]) if moves else poses[:1], [Usd.TimeCode.Default(), *times])
+    moves = (part.world_from_part != part.world_from_part[0]).any()
+    _place(xform, part.world_from_part, tracks.timesteps if moves else ())
     if part.birth > 0:
         visibility = xform.CreateVisibilityAttr(UsdGeom.Tokens.invisible)  # tokens are held until the next sample
         visibility.Set(UsdGeom.Tokens.invisible, times[0])
@@ -171,12 +171,17 @@ def _animate(xform: UsdGeom.Xform, splats: SplatPrim, tracks: Tracks, part: _Par
             splats.show(np.where(births <= index, shown, np.float32(0.0)), time)
 
 
-def _place(xform: UsdGeom.Xform, poses: np.ndarray, times: list[Usd.TimeCode]) -> None:
-    """Author rigid transforms, shape [t, 4, 4], at the first t of ``times``."""
+def _place(xform: UsdGeom.Xform, poses: np.ndarray, timesteps: Sequence[int] = ()) -> None:
+    """Author rigid transforms, shape [t, 4, 4]: the first as the default, each as the sample of its timestep."""
     translate, orient = xform.AddTranslateOp(), xform.AddOrientOp(UsdGeom.XformOp.PrecisionDouble)
-    for pose, (x, y, z, w), time in zip(poses, steady_quaternions(poses[:, :3, :3]).tolist(), times, strict=False):
-        translate.Set(Gf.Vec3d(*pose[:3, 3].tolist()), time)
-        orient.Set(Gf.Quatd(w, x, y, z), time)
+    translations = [Gf.Vec3d(*values) for values in poses[:, :3, 3].tolist()]
+    turns = [Gf.Quatd(w, x, y, z) for x, y, z, w in steady_quaternions(poses[:, :3, :3]).tolist()]
+    layer = xform.GetPrim().GetStage().GetRootLayer()
+    for op, values in ((translate, translations), (orient, turns)):
+        op.Set(values[0])
+        with Sdf.ChangeBlock():
+            for timestep, value in zip(timesteps, values, strict=False):
+                layer.SetTimeSample(op.GetAttr().GetPath(), timestep, value)  # a sixth of the time of op.Set
 
 
 def _label(prim: Usd.Prim, label: str) -> None:

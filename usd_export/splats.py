@@ -55,7 +55,7 @@ class SplatPrim(ParticlePrim):
         self._set("scales", scales(gaussians.log_scales))
         self._set("opacities", opacities(gaussians.opacity_logits))
         self.schema.CreateProjectionModeHintAttr(UsdVol.Tokens.perspective)
-        self.schema.CreateSortingModeHintAttr(UsdVol.Tokens.cameraDistance)
+        self.schema.CreateSortingModeHintAttr(UsdVol.Tokens.zDepth)  # as they were sorted when they were fitted
         self._set_colors(gaussians)
         set_primvar(self.schema, "ids", Sdf.ValueTypeNames.IntArray, usd_array(Vt.IntArray, ids))
         foreground = usd_array(Vt.FloatArray, gaussians.foreground)

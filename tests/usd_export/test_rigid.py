@@ -12,8 +12,9 @@ from scipy.spatial import ConvexHull
 
 from tests.usd_export.sample import covariances, make_rigid
 from usd_export import UsdOptions, export, export_usd
+from usd_export.hull import hull_of
 from warpgs.bodies import BACKGROUND, Parts
-from warpgs.types import Tracks
+from warpgs.types import Gaussians, Tracks
 
 VALIDATORS = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
 
@@ -274,3 +275,22 @@ def test_export_refuses_what_does_not_go_together(tmp_path: Path):
     with pytest.raises(ValueError, match="start: expected dynamic bodies"):
         UsdOptions(start=3)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size, gap, belongs", [(40, 1.0, False), (40, 1e6, False), (40, 0.0, True), (300, 1.0, True)])
+def test_hull_leaves_out_small_clumps_off_the_rest(size: int, gap: float, belongs: bool):
+    """A sheet of 2000 particles, and a clump whose nearest is ``gap`` [m] beyond its edge."""
+    rng = np.random.default_rng(0)
+    sheet = rng.uniform(-1.0, 1.0, size=(2000, 3)) * [1.0, 1.0, 0.01]
+    clump = np.array([1.05 + gap, 0.0, 0.0]) + rng.uniform(0.0, 0.1, size=(size, 3))
+    points = np.concatenate([sheet, clump]).astype(np.float32)
+    count = len(points)
+    gaussians = Gaussians(
+        means=points,
+        rotations_wxyz=np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+        log_scales=np.full((count, 3), -6.0, np.float32),
+        colors=np.zeros((count, 3), np.float32),
+        opacity_logits=np.full(count, 3.0, np.float32),
+        foreground=np.ones(count, np.float32),
+    )
+    assert (hull_of(gaussians).vertices[:, 0].max() > 1.04) == belongs

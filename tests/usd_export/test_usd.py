@@ -89,7 +89,7 @@ def test_usd_holds_constant_values_in_the_units_of_the_schema(tmp_path: Path):
         assert coefficients.GetMetadata("interpolation") == "vertex" and coefficients.GetMetadata("elementSize") == 1
         assert coefficients.GetColorSpace() == "srgb_rec709_scene"
         assert Usd.ColorSpaceAPI.ComputeColorSpaceName(splats.GetPrim(), None) == "srgb_rec709_scene"
-        assert splats.GetSortingModeHintAttr().Get() == "cameraDistance"
+        assert splats.GetSortingModeHintAttr().Get() == "zDepth"
         assert splats.GetProjectionModeHintAttr().Get() == "perspective"
         foreground = UsdGeom.PrimvarsAPI(splats).GetPrimvar("foreground")
         np.testing.assert_array_equal(np.array(foreground.Get()), tracks.foreground[ids])
