@@ -19,7 +19,7 @@ OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 MIN_RESPONSE = 0.004
 """Newton cuts splats at a tenth of their height unless told otherwise; this is the last 8-bit gray level, as ours."""
 SORTING = newton.Gaussian.SortingMode.RAY_HIT_DISTANCE
-"""The one order that Newton 1.8 gets right: for zDepth, which the file asks for, it moves each center by its own product
+"""The one order that Newton 1.8 gets right: for zDepth, which files ask for, it moves each center by its own product
 with the scales, in the splat's axes (``ray_gsplat_hit_response``); for cameraDistance it mixes two frames."""
 MAX_HITS = 100
 """Newton counts splats at its every ``gaussians_max_num_hits``-th hit twice: one pass for all."""
