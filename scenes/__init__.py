@@ -11,6 +11,7 @@ from scenes.colmap import ColmapScene
 from scenes.llff import LlffScene
 from scenes.masked import MaskedScene
 from scenes.panoptic import PanopticScene
+from scenes.placed import PlacedScene, placed
 from scenes.ros import RosScene
 from scenes.synthetic import (
     DEFAULTS,
@@ -40,6 +41,7 @@ __all__ = [
     "LlffScene",
     "MaskedScene",
     "PanopticScene",
+    "PlacedScene",
     "RosScene",
     "SyntheticOptions",
     "SyntheticScene",
@@ -86,7 +88,14 @@ BUILT_IN: dict[str, Callable[[SyntheticOptions], SyntheticScene]] = {
 """Built-in scenes by name; the first line of each docstring describes the scene."""
 
 
-def open_scene(source: str | Path, *, use_cloud: bool = True, masks: Path | None = None) -> Scene:
+def open_scene(
+    source: str | Path,
+    *,
+    use_cloud: bool = True,
+    masks: Path | None = None,
+    meters_per_unit: float | None = None,
+    up: str | None = None,
+) -> Scene:
     """Open a recording or a built-in scene.
 
     Args:
@@ -94,13 +103,18 @@ def open_scene(source: str | Path, *, use_cloud: bool = True, masks: Path | None
             after plus signs: ``tumble+exposure``. A folder named like a built-in scene is opened as ``./name``.
         use_cloud: False ignores the source's starting point cloud.
         masks: A folder of masks that take the place of the source's, see ``scenes.masked``.
+        meters_per_unit: Of the source's files; what the reader assumes when None, which for structure from motion is 1.
+        up: The axis of the source's files that points up, x y z -x -y or -z; what the reader assumes when None.
 
     Raises:
         FileNotFoundError: neither a folder nor a built-in scene.
         ValueError: an unknown variant, a folder in no known layout, or broken calibration files.
     """
-    if masks is not None:
-        return MaskedScene(open_scene(source, use_cloud=use_cloud), masks)
+    scene = placed(_open(source, use_cloud), meters_per_unit, up)
+    return scene if masks is None else MaskedScene(scene, masks)
+
+
+def _open(source: str | Path, use_cloud: bool) -> Scene:
     if isinstance(source, str) and source.split("+")[0] in BUILT_IN:
         return built_in_scene(source, replace(DEFAULTS, has_cloud=use_cloud))
     root = Path(source)

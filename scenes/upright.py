@@ -5,6 +5,16 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+UP = {
+    "z": np.eye(3),
+    "-z": np.diag([1.0, -1.0, -1.0]),
+    "y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
+    "-y": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+    "x": np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]),
+    "-x": np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]),
+}
+"""Turns each of the source's axes up: world from source."""
+
 
 def world_from_source(source_from_cameras: np.ndarray) -> np.ndarray:
     """The smallest rotation, as a matrix of shape [4, 4], that makes the mean upward axis of cameras z.

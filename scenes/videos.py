@@ -41,6 +41,7 @@ from scenes.fields import number
 from scenes.pictures import DECODERS
 from scenes.shots import HOLD_OUT, Lenses, natural, pinhole
 from scenes.undistort import Undistortion
+from scenes.upright import UP
 from scenes.video_clock import Clock, common_clock
 from scenes.video_file import VideoFile, video_paths
 from warpgs.checks import check_camera, check_timesteps, refuse
@@ -55,15 +56,6 @@ FOLDERS = (".", "videos")
 METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 WIDEST_RIG_M = 100.0
 """Cameras farther apart than this are taken to be calibrated in millimetres, where nothing says so."""
-UP = {
-    "z": np.eye(3),
-    "-z": np.diag([1.0, -1.0, -1.0]),
-    "y": np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]),
-    "-y": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
-    "x": np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]),
-    "-x": np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]),
-}
-"""Turns each of the source's axes up: world from source."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scenes import built_in_scene
 from tests.run.makers import (
     COUNT,
     SOURCE_FROM_WORLD,
@@ -23,6 +24,7 @@ from tests.run.makers import (
     write_constant,
     write_poses,
 )
+from tests.scenes.panoptic_folder import TINY
 from warpgs.run import Run
 
 
@@ -106,6 +108,13 @@ def test_run_names_a_folder_scene_by_its_absolute_path(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     with Run.create("run", FakeScene(name="capture"), Config()) as run:
         assert run.scene_name == str((tmp_path / "capture").resolve())
+
+
+def test_run_does_not_take_a_generated_scene_for_a_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "tumble").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Run.create("run", built_in_scene("tumble", TINY), Config()) as run:
+        assert run.scene_name == "tumble"
 
 
 @pytest.mark.parametrize("timesteps", [range(0), range(3, 9), range(-1, 3), range(5, 1, -1)])

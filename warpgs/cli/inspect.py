@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -45,6 +45,10 @@ class Inspect:
     """Which instants to check, all when not given; the pictures of the first are looked at."""
     masks: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Masks of your own: <camera>/<timestep>.png, as `warpgs masks` writes them."""
+    meters_per_unit: float | None = None
+    """The unit of the recording's files [m], where they do not tell: 1 is assumed of structure from motion."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
+    """The axis of the recording's files that points up, where the reader takes another."""
     overwrite: Flag = False
     """Replace an existing plot and page."""
     debug: Flag = False
@@ -64,7 +68,9 @@ def inspect_scene(arguments: Inspect) -> None:
     for path in (arguments.plot, arguments.page, arguments.page and arguments.page.with_suffix(".png")):
         if path is not None:
             check_absent(path, arguments.overwrite)
-    scene = open_scene(arguments.scene, masks=arguments.masks)
+    scene = open_scene(
+        arguments.scene, masks=arguments.masks, meters_per_unit=arguments.meters_per_unit, up=arguments.up
+    )
     timesteps = parse_timesteps(arguments.timesteps, scene.timestep_count)
     check_timesteps(scene.name, timesteps, scene.timestep_count)
     scene.validate(timesteps)
@@ -140,9 +146,10 @@ def _all_cameras(scene: Scene, timestep: int) -> tuple[Camera, ...]:
 
 def _frame_errors(scene: Scene) -> np.ndarray | None:
     """How far from its instant each picture was taken [frames], where a recording tells."""
-    from scenes import MaskedScene, VideosScene
+    from scenes import MaskedScene, PlacedScene, VideosScene
 
-    scene = scene.scene if isinstance(scene, MaskedScene) else scene
+    while isinstance(scene, MaskedScene | PlacedScene):
+        scene = scene.scene
     return scene.time_errors_s * scene.fps if isinstance(scene, VideosScene) else None
 
 

@@ -50,12 +50,23 @@ def scene_of(run: Run, moved_to: str | None, masks: Path | None = None) -> Scene
     from scenes import open_scene
 
     try:
-        scene = open_scene(moved_to or run.scene_name, masks=masks)
+        scene = _in_world_of(run, open_scene(moved_to or run.scene_name, masks=masks))
         return _with_future(scene, run) if "simulated_from" in run.config else scene
     except FileNotFoundError as error:
         if moved_to is not None:
             raise
         raise FileNotFoundError(f"{error}; if the scene moved, say where it is with --scene") from error
+
+
+def _in_world_of(run: Run, scene: Scene) -> Scene:
+    """A recording in the world that it was tracked in: its unit and its axis may have been given then."""
+    import numpy as np
+
+    from scenes import PlacedScene
+
+    if np.allclose(scene.source_from_world, run.source_from_world) or scene.ground_truth() is not None:
+        return scene
+    return PlacedScene(scene, run.source_from_world)
 
 
 def _with_future(scene: Scene, run: Run) -> Scene:

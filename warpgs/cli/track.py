@@ -43,6 +43,10 @@ class Track:
     """Start from the scene's point cloud where it has one."""
     masks: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Masks of your own: <camera>/<timestep>.png, as `warpgs masks` writes them."""
+    meters_per_unit: float | None = None
+    """The unit of the recording's files [m], where they do not tell: 1 is assumed of structure from motion."""
+    up: Literal["x", "y", "z", "-x", "-y", "-z"] | None = None
+    """The axis of the recording's files that points up, where the reader takes another."""
     resume: Flag = False
     """Go on with an existing run of the same scene and settings."""
     prior: PriorTexts = ()
@@ -86,7 +90,13 @@ def track_scene(arguments: Track) -> None:
 
     config = arguments.settings
     priors, stored = load_priors(arguments.prior, config)
-    scene = open_scene(arguments.scene, use_cloud=config.use_cloud, masks=arguments.masks)
+    scene = open_scene(
+        arguments.scene,
+        use_cloud=config.use_cloud,
+        masks=arguments.masks,
+        meters_per_unit=arguments.meters_per_unit,
+        up=arguments.up,
+    )
     timesteps = parse_timesteps(arguments.timesteps, scene.timestep_count)
     run = Run.create(
         arguments.run, scene, stored, timesteps=timesteps, overwrite=arguments.overwrite, resume=arguments.resume

@@ -40,7 +40,8 @@ def make_manifest(scene: Scene, config: Any, timesteps: range | None) -> Manifes
     steps = range(count) if timesteps is None else timesteps
     if not steps or steps.step < 1 or steps[0] < 0 or steps[-1] >= count:
         refuse("timesteps", f"a rising, non-empty range within 0:{count}, what {scene.name} has", steps)
-    is_folder = Path(scene.name).exists()
+    # A folder may be named like a scene that is generated; only these know the truth.
+    is_folder = Path(scene.name).exists() and scene.ground_truth() is None
     manifest = {
         "format": MARKER,
         "warpgs_version": version("warpgs"),
