@@ -22,6 +22,7 @@ ARGUMENTS = {
     "12_edit_script.py": ["--output", "script.png"],
     "14_forecast.py": ["--output", "forecast.png"],
     "16_drop_on_mesh.py": ["--output", "pedestal.png"],
+    "17_every_step.py": ["--output", "steps.png"],
     "13_your_own_prior.py": ["--timesteps", "2"],
     "08_viewer.py": ["--output", "viewer.png", "--port", "8170"],
 }
