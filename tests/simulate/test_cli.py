@@ -100,6 +100,11 @@ def test_prior_of_a_user_holds_what_would_fall(tmp_path):
     moved = run.tracks().means[-1] - run.tracks().means[0]
     assert np.abs(moved).max() < 0.01  # 0.2 without
     assert main([*words, "--overwrite", "--prior", "rubber"]) == 1
+    assert main([*words, "--overwrite", "--solver", "implicit"]) == 0
+    run = Run.open(tmp_path / "out")
+    assert run.config["solver"] == "implicit" and "added_priors" not in run.config
+    moved = run.tracks().means[-1] - run.tracks().means[0]
+    np.testing.assert_allclose(moved.mean(axis=0), [0, 0, -0.5 * 9.81 * 0.2**2], atol=2e-3)
 
 
 @pytest.mark.parametrize(

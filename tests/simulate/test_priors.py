@@ -26,7 +26,7 @@ from warpgs.priors.rest import Rest
 from warpgs.simulate import BackInTime, Material, Model, PriorEnergy, World, plane, set_up, simulate
 from warpgs.simulate import State as Bodies
 from warpgs.simulate.forces import ParticleScratch, find_forces
-from warpgs.simulate.stability import default_substeps, fastest_rate
+from warpgs.simulate.stability import fastest_rate, stable_substeps
 
 POISSON = 0.25
 YOUNG = 1.0 / (2.0 * (1.0 + POISSON))
@@ -108,7 +108,7 @@ def test_what_priors_hold_keeps_momenta_and_energy_without_contact(name, device)
     spin = np.array([0.0, 0.0, 1.0])
     velocities = rng.normal(0.0, 0.05, POINTS.shape) + np.cross(spin, POINTS) + np.array([1.0, 0, 0])
     rate = fastest_rate(model, POINTS)
-    steps = default_substeps(replace(model, energy=replace(model.energy, rate=rate)), 1.0)
+    steps = stable_substeps(replace(model, energy=replace(model.energy, rate=rate)), 1.0)
     start = world.start(POINTS, None, velocities, np.tile(spin, (len(POINTS), 1)))
     states = let_go(world, start, 1.0, 1.0 / steps, every=steps // 10)
     mass = model.masses[0]

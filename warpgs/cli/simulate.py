@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional
@@ -51,6 +51,8 @@ class Simulate:
     my_file.py:MyPrior; settings after commas. See docs/priors.md."""
     parts: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """Rigid parts, a file of warpgs parts; found when not given."""
+    solver: Literal["explicit", "implicit"] = "explicit"
+    """explicit: fast, but stiff things need short steps. implicit: any step holds, at about fifty times the price."""
     substeps: int | None = None
     """Steps per timestep; as many as contacts and springs need when not given."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
@@ -73,6 +75,8 @@ class Record:
     """That it started from."""
     substeps: int | None
     """As asked for."""
+    solver: str
+    """As asked for."""
     hold: tuple[str, ...] = ()
     """As asked for."""
     material: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +86,7 @@ class Record:
 def simulate_run(arguments: Simulate) -> None:
     from warpgs.checks import refuse
     from warpgs.run import Run
-    from warpgs.simulate import Material, SimulationFailure, read_material, simulate
+    from warpgs.simulate import Explicit, Implicit, Material, SimulationFailure, read_material, simulate
 
     if not arguments.duration > 0.0:
         raise UsageError(f"--duration: expected more than 0 s, got {arguments.duration}")
@@ -99,15 +103,17 @@ def simulate_run(arguments: Simulate) -> None:
         str(arguments.tracked.resolve()),
         start,
         arguments.substeps,
+        arguments.solver,
         arguments.hold,
         material.numbers(),
     )
     priors, stored = load_priors(arguments.prior, record)
     future = _future(arguments, tracks, scene, start + instants + 1)
     steps = range(start, start + instants + 1)
+    solver = Implicit() if arguments.solver == "implicit" else Explicit()
     simulation = simulate(
         tracks, material, parts=_parts(arguments, tracks), start=index, instants=instants, hold=arguments.hold,
-        priors=priors, substeps=arguments.substeps, device=arguments.device,
+        priors=priors, solver=solver, substeps=arguments.substeps, device=arguments.device,
     )  # fmt: skip
     first = next(simulation)  # whatever cannot be simulated is refused before anything is written
     with Run.create(arguments.run, future, stored, timesteps=steps, overwrite=arguments.overwrite) as run:

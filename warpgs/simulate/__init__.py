@@ -7,6 +7,7 @@ from warpgs.simulate.forecast import Forecast
 from warpgs.simulate.forward import Instant, simulate
 from warpgs.simulate.gradient import BackInTime, Gradients
 from warpgs.simulate.identify import Identified, identify
+from warpgs.simulate.implicit import Implicit
 from warpgs.simulate.material import Material, PartMaterial, read_material
 from warpgs.simulate.model import Model, Path
 from warpgs.simulate.setup import Setup, set_up
@@ -24,6 +25,7 @@ __all__ = [
     "Forecast",
     "Gradients",
     "Identified",
+    "Implicit",
     "Instant",
     "Material",
     "Model",

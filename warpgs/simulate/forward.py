@@ -17,7 +17,6 @@ from warpgs.priors.fit import fit_local_rotations
 from warpgs.simulate.failure import Shape, SimulationFailure, Watch
 from warpgs.simulate.material import Material
 from warpgs.simulate.setup import REST, Setup, set_up
-from warpgs.simulate.stability import default_substeps
 from warpgs.simulate.state import State
 from warpgs.simulate.step import Explicit, Solver
 from warpgs.simulate.stride import Stride
@@ -87,9 +86,9 @@ def simulate(
     parts = find_parts(tracks) if parts is None else parts
     setup = set_up(tracks, parts, start, material or Material(), hold, priors=priors)
     solver = solver or Explicit()
-    steps = substeps if substeps is not None else default_substeps(setup.model, 1.0 / tracks.fps)
+    steps = substeps if substeps is not None else solver.substeps(setup.model, 1.0 / tracks.fps)
     if not 1 <= steps <= MOST_STEPS:
-        refuse("substeps", f"1 to {MOST_STEPS} per instant", steps, "soften the material, or take the implicit solver")
+        refuse("substeps", f"1 to {MOST_STEPS} per instant", steps, "soften the material, or take --solver implicit")
     yield from _advance(tracks, setup, start, instants, solver, steps, pick_device(device))
 
 

@@ -22,7 +22,7 @@ from warpgs.priors import Prior
 from warpgs.simulate.forward import simulate
 from warpgs.simulate.material import Material
 from warpgs.simulate.setup import Setup, set_up
-from warpgs.simulate.stability import default_substeps
+from warpgs.simulate.stability import stable_substeps
 from warpgs.simulate.step import Explicit
 from warpgs.simulate.stride import Stride
 from warpgs.simulate.world import World
@@ -223,7 +223,7 @@ class _Windows:
             for name, value in values.items():
                 getattr(world.parameters, "damping" if name == "damping_s" else name).fill_(value)
             model = replace(setup.model, **{n: v for n, v in values.items() if n in ("stiffness", "damping_s")})
-            steps = default_substeps(model, 1.0 / self._tracks.fps)
+            steps = stable_substeps(model, 1.0 / self._tracks.fps)
             if (start, steps) not in self._strides:
                 self._strides[start, steps] = Stride(world, Explicit(), steps, 1.0 / (self._tracks.fps * steps))
             stride = self._strides[start, steps]

@@ -99,6 +99,13 @@ class Model:
             if not (np.isfinite(values).all() and (values >= least).all() and (values <= most).all()):
                 refuse(f"Model: {name}", f"from {least} to {most}", values.ravel()[:4].tolist())
 
+    @property
+    def spacing(self) -> float:
+        """Typical distance between particles that springs or priors hold together [m]."""
+        if self.energy is not None:
+            return (self.energy.volume / len(self.bodies)) ** (1.0 / 3.0)
+        return float(np.median(self.springs.lengths)) if len(self.springs.lengths) else 1.0
+
     def contacts(self) -> tuple[np.ndarray, np.ndarray]:
         """Every feeler with every collider that it may touch: indices of feelers and of colliders, shape [p] each.
 

@@ -21,13 +21,18 @@ ITERATIONS = 20
 """Of the search for the fastest oscillation; what it lacks to the last percent lies within STABLE."""
 
 
-def default_substeps(model: Model, seconds: float) -> int:
-    """Steps within ``seconds`` that contacts, springs and priors need."""
+def stable_substeps(model: Model, seconds: float) -> int:
+    """Explicit steps within ``seconds`` that contacts, springs and priors need."""
     fastest = math.sqrt(model.stiffness * (_spring_rate(model) + (model.energy.rate if model.energy else 0.0)))
     # A damper that halves the step where it is as strong as the spring at the fastest oscillation
     damped = 1.0 + model.damping_s * fastest
     longest = min(STEP_S, STABLE * 2.0 / max(fastest * damped, 1e-12))
-    return max(1, math.ceil(seconds / longest - 1e-9))
+    return whole_substeps(seconds, longest)
+
+
+def whole_substeps(seconds: float, longest_s: float) -> int:
+    """Steps within ``seconds`` that are no longer than ``longest_s``."""
+    return max(1, math.ceil(seconds / longest_s - 1e-9))
 
 
 def _spring_rate(model: Model) -> float:
@@ -50,7 +55,7 @@ def fastest_rate(model: Model, centers: np.ndarray) -> float:
     assert model.energy is not None
     world = World(replace(model, springs=Springs.none(), colliders=(), stiffness=1.0), "cpu")
     scratch, (forces, torques) = ParticleScratch(world), (wp.zeros(len(centers), dtype=wp.vec3) for _ in range(2))
-    nudge = 1e-2 * (model.energy.volume / len(model.bodies)) ** (1.0 / 3.0)
+    nudge = 1e-2 * model.spacing
 
     def pulled(along: np.ndarray) -> np.ndarray:
         turns = np.concatenate([np.ones((len(along), 1)), 0.5 * along[:, 3:]], axis=1)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import warp as wp
@@ -14,7 +15,9 @@ import warp as wp
 from warpgs.checks import refuse
 from warpgs.simulate.contact import contact_kernels
 from warpgs.simulate.forces import ParticleScratch, find_forces
+from warpgs.simulate.model import Model
 from warpgs.simulate.motion import motion_kernels
+from warpgs.simulate.stability import stable_substeps
 from warpgs.simulate.state import State
 from warpgs.simulate.touch import touch_kernels
 from warpgs.simulate.world import World
@@ -50,6 +53,7 @@ class Scratch:
         self.velocities, self.momenta = zeros(m), zeros(m)
         self.forces, self.torques = zeros(m), zeros(m)
         self.pushed_centers, self.pushed_rotations = zeros(m), zeros(m, quat)
+        self.implicit: Any = None  # what an implicit step writes besides
         self.particles = ParticleScratch(world, requires_grad=requires_grad)
         self.face_points, self.face_normals = zeros(p), zeros(p)
         self.depths, self.goals, self.pushes = zeros(p, real), zeros(p, real), zeros(p, real)
@@ -64,7 +68,8 @@ class Scratch:
     def arrays(self) -> list[wp.array]:
         """All of it."""
         single = [value for value in vars(self).values() if isinstance(value, wp.array)]
-        return [*single, *self.particles.arrays(), *self.impulses, *self.pulls, *self.twists]
+        own = [] if self.implicit is None else self.implicit.arrays()
+        return [*single, *own, *self.particles.arrays(), *self.impulses, *self.pulls, *self.twists]
 
     def clear(self) -> None:
         """Zero what is summed up."""
@@ -79,6 +84,10 @@ class Solver(ABC):
     @abstractmethod
     def recordable(self) -> bool:
         """Whether launches may be recorded and replayed."""
+
+    @abstractmethod
+    def substeps(self, model: Model, seconds: float) -> int:
+        """How many steps ``seconds`` need."""
 
     @abstractmethod
     def scratch(self, world: World, *, requires_grad: bool = False) -> Scratch:
@@ -117,6 +126,9 @@ class Explicit(Solver):
     def recordable(self) -> bool:
         return self.executor is None
 
+    def substeps(self, model: Model, seconds: float) -> int:
+        return stable_substeps(model, seconds)
+
     def scratch(self, world: World, *, requires_grad: bool = False) -> Scratch:
         return Scratch(world, self.sweeps or default_sweeps(world), requires_grad=requires_grad)
 
@@ -146,7 +158,7 @@ def drift_half(world: World, before: State, clock: Clock, scratch: Scratch) -> N
     inputs = [*moving, world.inverse_inertias, world.driven, 0.5 * clock.dt]
     halfway = [scratch.centers, scratch.rotations]
     wp.launch(motion_kernels(world.dtype).drift, world.body_count, inputs, halfway, device=world.device)
-    _drive(world, (clock.index + 0.5) * clock.dt, [*halfway, scratch.velocities, scratch.momenta])
+    drive(world, (clock.index + 0.5) * clock.dt, [*halfway, scratch.velocities, scratch.momenta])
 
 
 def drift_rest(world: World, clock: Clock, scratch: Scratch, after: State) -> None:
@@ -155,10 +167,10 @@ def drift_rest(world: World, clock: Clock, scratch: Scratch, after: State) -> No
     inputs = [*moving, world.inverse_inertias, world.driven, 0.5 * clock.dt]
     end = [after.centers, after.rotations]
     wp.launch(motion_kernels(world.dtype).drift, world.body_count, inputs, end, device=world.device)
-    _drive(world, (clock.index + 1) * clock.dt, [*end, after.velocities, after.momenta])
+    drive(world, (clock.index + 1) * clock.dt, [*end, after.velocities, after.momenta])
 
 
-def _drive(world: World, time_s: float, moved: list[wp.array]) -> None:
+def drive(world: World, time_s: float, moved: list[wp.array]) -> None:
     """Put driven bodies where they are at an instant; theirs is the velocity of the way there."""
     if not world.driven_count:
         return
@@ -170,12 +182,12 @@ def _drive(world: World, time_s: float, moved: list[wp.array]) -> None:
     )  # fmt: skip
 
 
-def kick(world: World, before: State, clock: Clock, scratch: Scratch) -> None:
-    """What forces and gravity do to velocities in the whole step."""
+def kick(world: World, before: State, clock: Clock, scratch: Scratch, kicked: Sequence[wp.array] | None = None) -> None:
+    """What forces and gravity do to velocities in the whole step, in ``kicked``; those of ``scratch`` when None."""
     parameters = world.parameters
     inputs = [scratch.rotations, before.velocities, before.momenta, scratch.forces, scratch.torques]
     inputs += [world.inverse_masses, world.levers, world.driven, parameters.gravity, parameters.drag, clock.dt]
-    kicked = [scratch.velocities, scratch.momenta]
+    kicked = [scratch.velocities, scratch.momenta] if kicked is None else kicked
     wp.launch(motion_kernels(world.dtype).kick, world.body_count, inputs, kicked, device=world.device)
 
 
