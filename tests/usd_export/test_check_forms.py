@@ -137,6 +137,52 @@ def test_corrupted_twin_is_found_by_exactly_its_check(tmp_path: Path, name: str)
     assert any(sentence in each for each in found), found
 
 
+def every(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Usd.Stage], object]:
+    """Change an array of every field, at all times."""
+
+    def corrupt(stage: Usd.Stage) -> None:
+        for each in (prim.GetAttribute(name) for prim in stage.Traverse() if prim.HasAttribute(name)):
+            for code in [Usd.TimeCode.Default(), *map(Usd.TimeCode, each.GetTimeSamples())]:
+                old = each.Get(code)
+                each.Set(type(old).FromNumpy(np.ascontiguousarray(change(np.array(old)), np.array(old).dtype)), code)
+
+    return corrupt
+
+
+def without(name: str) -> Callable[[Usd.Stage], object]:
+    return lambda stage: [prim.GetAttribute(name).ClearDefault() for prim in stage.Traverse() if is_field(prim)]
+
+
+def is_field(prim: Usd.Prim) -> bool:
+    return prim.GetTypeName() == "ParticleField3DGaussianSplat"
+
+
+COMMON_FAULTS: dict[str, tuple[Callable[[Usd.Stage], object], str]] = {
+    "wrong order of quaternions": (every("orientations", lambda each: each[:, [3, 0, 1, 2]]), "same orientations"),
+    "logarithms of scales": (every("scales", np.log), "scales"),
+    "RGB as harmonics": (
+        every("radiance:sphericalHarmonicsCoefficients", lambda each: 0.5 + 0.28209479177 * each),
+        "same colors",
+    ),
+    "missing default": (without("positions"), "defaults"),
+    "missing extent": (without("extent"), "extents"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["usda", "usdc"])
+@pytest.mark.parametrize("form", ["rigid", "dynamic", "raw", "dcc"])
+@pytest.mark.parametrize("name", COMMON_FAULTS)
+def test_common_fault_is_found_in_every_form(tmp_path: Path, form: str, name: str, suffix: str):
+    corrupt, check = COMMON_FAULTS[name]
+    stage = Usd.Stage.Open(str(write(tmp_path, form, f"box.{suffix}")))
+    corrupt(stage)
+    stage.Save()
+    report = check_usd(tmp_path / f"box.{suffix}", TRACKS)
+    if (name, form) == ("missing default", "dynamic"):
+        check = "schema"  # without samples either there is no value at all
+    assert check in report.failed(), report.findings
+
+
 def test_rigid_form_of_noisy_tracks_is_close_enough(tmp_path: Path):
     """Poses of bodies smooth the noise of particles away; that is no fault."""
     noise = (
