@@ -2,13 +2,13 @@
 
     python -m tests.benchmarks.simulate
 
-An explicit step of free particles on springs, over a floor: threads share the springs. Compare numbers of one run only.
+Steps of free particles over a floor, held by springs, which threads share, or by priors. Compare one run only.
 """
 
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tyro
@@ -17,7 +17,8 @@ import warp as wp
 from tests.simulate.worlds import free_model, lattice, lattice_springs
 from warpgs.math.order import morton_codes
 from warpgs.neighbors import nearest_neighbors
-from warpgs.simulate import BackInTime, Clock, Explicit, Model, Springs, World, plane
+from warpgs.priors import ElasticPrior, Prior, SpringPrior
+from warpgs.simulate import BackInTime, Clock, Explicit, Implicit, Model, PriorEnergy, Solver, Springs, World, plane
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Benchmark:
     neighbors: int = 20
     """Of each."""
     steps: int = 20
-    """The median counts."""
+    """The fastest counts."""
     threads: int = len(os.sched_getaffinity(0))
     """That share the springs."""
 
@@ -49,25 +50,43 @@ def jelly(count: int, neighbors: int) -> tuple[Model, np.ndarray]:
     return free_model(points, 300.0 / count, springs=springs, colliders=(plane(),), **feelers), points
 
 
+def held_by(prior: Prior, model: Model, points: np.ndarray, neighbors: int) -> Model:
+    """The same particles, held by a prior in place of springs."""
+    count = len(points)
+    found = nearest_neighbors(wp.array(points, dtype=wp.vec3, device="cpu"), neighbors)[0].numpy()
+    turns = np.tile([1.0, 0, 0, 0], (count, 1))
+    energy = PriorEnergy(
+        priors=(prior,), means=points, rotations_wxyz=turns, turns_wxyz=turns, scales=np.zeros((count, 3)),
+        parts=np.zeros(count, int), neighbors=found, weights=np.ones(found.shape), volume=1.0,
+    )  # fmt: skip
+    return replace(model, springs=Springs.none(), energy=energy)
+
+
+def report(what: str, world: World, solver: Solver, points: np.ndarray, steps: int) -> None:
+    """Print the shortest time of a step."""
+    scratch, before, after, times = solver.scratch(world), world.start(points), world.empty_state(), []
+    for step in range(steps):
+        start = time.perf_counter()
+        solver.step(world, before, Clock(step, 1e-4), scratch, after)
+        times.append(time.perf_counter() - start)
+        before, after = after, before
+    seconds = min(times)
+    print(f"{what}: {1e3 * seconds:.1f} ms per step, {1.0 / seconds:.1f} steps/s", flush=True)
+
+
 def main(benchmark: Benchmark) -> None:
     """Print a line for each measurement."""
     model, points = jelly(benchmark.particles, benchmark.neighbors)
     world = World(model, "cpu")
+    print(f"{benchmark.particles} particles x {benchmark.neighbors} neighbors, {world.spring_count} springs")
     for threads in sorted({1, benchmark.threads}):
         with ThreadPoolExecutor(threads) as pool:
             solver = Explicit(executor=pool if threads > 1 else None)
-            scratch, before, after = solver.scratch(world), world.start(points), world.empty_state()
-            times = []
-            for step in range(benchmark.steps):
-                start = time.perf_counter()
-                solver.step(world, before, Clock(step, 1e-4), scratch, after)
-                times.append(time.perf_counter() - start)
-                before, after = after, before
-        seconds = float(np.median(times))
-        print(
-            f"{benchmark.particles} particles x {benchmark.neighbors} neighbors, {world.spring_count} springs, "
-            f"{threads} thread(s): {1e3 * seconds:.1f} ms per step, {1.0 / seconds:.1f} steps/s"
-        )
+            report(f"springs, explicit, {threads} thread(s)", world, solver, points, benchmark.steps)
+    report("springs, implicit", world, Implicit(), points, 3)
+    for prior in (SpringPrior(), ElasticPrior()):
+        held = World(held_by(prior, model, points, benchmark.neighbors), "cpu")
+        report(f"{type(prior).__name__}, explicit", held, Explicit(), points, 5)
     points = lattice((10, 10, 10), 0.05)
     world = World(free_model(points, 0.04, springs=lattice_springs(points, 0.05)), "cpu")
     for steps in (60, 600):

@@ -52,7 +52,7 @@ class Simulate:
     parts: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """Rigid parts, a file of warpgs parts; found when not given."""
     solver: Literal["explicit", "implicit"] = "explicit"
-    """explicit: fast, but stiff things need short steps. implicit: any step holds, at about fifty times the price."""
+    """explicit: fast, but stiff things need short steps. implicit: any step holds, at about sixty times the price."""
     substeps: int | None = None
     """Steps per timestep; as many as contacts and springs need when not given."""
     scene: Annotated[str | None, tyro.conf.arg(metavar="SCENE")] = None
