@@ -154,13 +154,16 @@ def _frame_errors(scene: Scene) -> np.ndarray | None:
 
 
 def _misfit(scene: Scene, timesteps: range, frame: Frame) -> Misfit | None:
-    """What the outlines of masks say of cameras that stand still; None where there are no masks, or no time passes."""
+    """What the outlines of masks say of cameras that stand still; None where there are no masks, where no time passes,
+    and of generated scenes, which take long to draw and need no doctor."""
     import numpy as np
 
     from warpgs.diagnose import misfit, outlines
 
+    if frame.masks is None or len(timesteps) < 3 or scene.ground_truth() is not None:
+        return None
     poses = [[c.world_from_camera for c in _all_cameras(scene, t)] for t in (timesteps[0], timesteps[-1])]
-    if frame.masks is None or len(timesteps) < 3 or not np.array_equal(*poses):
+    if not np.array_equal(*poses):
         return None
     middles = np.linspace(1, len(timesteps) - 2, min(MOST_OUTLINED, len(timesteps) - 2)).round().astype(int)
     groups = [[_all_views(scene, timesteps[int(m) + i]).masks or () for i in (-1, 0, 1)] for m in middles]
