@@ -34,8 +34,8 @@ def cloud() -> PointCloud:
 
 
 def errors(seed: int) -> np.ndarray:
-    """Half a pixel each way, every camera by itself, shape [c, 3]."""
-    return np.random.default_rng(seed).normal(0.0, 0.5 * PIXEL, (COUNT, 3))
+    """A pixel each way, every camera by itself, shape [c, 3]."""
+    return np.random.default_rng(seed).normal(0.0, PIXEL, (COUNT, 3))
 
 
 def common(turns: np.ndarray, frame: Frame) -> np.ndarray:
@@ -43,8 +43,14 @@ def common(turns: np.ndarray, frame: Frame) -> np.ndarray:
 
 
 def left(found: np.ndarray, off: np.ndarray, frame: Frame) -> float:
-    """Root mean square of the common part of the errors ``off`` left by ``found`` [px]; 0.06 to 0.18 before."""
+    """Root mean square of the common part of the errors ``off`` left by ``found`` [px]; 0.13 to 0.36 before."""
     return np.sqrt(((found + common(off, frame)) ** 2).mean()) / PIXEL
+
+
+def test_small_errors_are_not_trusted(frame, cloud):
+    """What single cameras show is within what a cloud of another rig would be off by."""
+    off = 0.15 * errors(1)
+    assert np.abs(common_turns(turned_cameras(frame, off), cloud, BALL_CENTER)).max() == 0.0
 
 
 def test_exact_cameras_stay_exactly(frame, cloud):
@@ -57,7 +63,7 @@ def test_the_common_part_of_errors_is_found(seed, frame, cloud):
     given = turned_cameras(frame, off)
     found = common_turns(given, cloud, BALL_CENTER)
     np.testing.assert_allclose(common(found, given), found, atol=1e-12)
-    assert left(found, off, frame) < 0.02
+    assert left(found, off, frame) < 0.05
 
 
 def test_noise_of_the_cloud_and_exposure_of_cameras_matter_little(frame, cloud):
@@ -78,7 +84,7 @@ def test_points_that_are_covered_do_not_count(frame, cloud):
         None,
     )
     off = errors(1)
-    assert left(common_turns(turned_cameras(frame, off), both, BALL_CENTER), off, frame) < 0.02
+    assert left(common_turns(turned_cameras(frame, off), both, BALL_CENTER), off, frame) < 0.05
 
 
 def test_another_world_gives_the_same_turns(frame, cloud):
