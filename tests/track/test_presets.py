@@ -7,6 +7,7 @@ import pytest
 
 from tests.track.recordings import Recording
 from warpgs.losses import window
+from warpgs.priors import MomentumPrior, Prior
 from warpgs.reconstruct.densify import RESET_OPACITY, SPLIT_SHRINK
 from warpgs.track import PRESETS, TrackConfig, track
 from warpgs.track.config import FollowConfig, FreeConfig, PriorConfig, RigidConfig
@@ -25,6 +26,7 @@ PROTOCOL = {
     "follow.priors.rigidity": 4.0,
     "follow.priors.rotation": 4.0,
     "follow.priors.isometry": 2.0,
+    "follow.priors.momentum": 0.0,  # not in the paper
     "follow.priors.ground": 2.0,
     "follow.priors.background": 20.0,
     # "the same on a rendered foreground/background mask"
@@ -153,6 +155,21 @@ def test_presets_run_from_start_to_end(preset, recording: Recording):
         for name in ("log_scales", "colors", "opacity_logits", "foreground"):
             np.testing.assert_array_equal(getattr(state.gaussians, name), getattr(states[0].gaussians, name))
         assert (state.gaussians.means != states[0].gaussians.means).any() == (state.timestep > 0)
+
+
+def test_momentum_of_the_presets_is_the_prior_that_saturates(recording: Recording):
+    """And it does something: at the third timestep, the first that has a velocity."""
+    config = shortened(PRESETS["fast"])
+
+    def means(weight: float, *priors: Prior) -> list[np.ndarray]:
+        of_priors = replace(config.follow.priors, momentum=weight)
+        changed = replace(config, follow=replace(config.follow, priors=of_priors))
+        return [state.gaussians.means for state in track(recording, changed, priors=priors)]
+
+    built_in, without = means(1e-3), means(0.0)
+    for got, expected in zip(built_in, means(0.0, MomentumPrior(1e-3, limit=1.0)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert (built_in[1] == without[1]).all() and (built_in[2] != without[2]).any()
 
 
 @pytest.mark.parametrize(

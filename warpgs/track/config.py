@@ -87,6 +87,11 @@ class PriorConfig:
     """Weight of equal rotation of neighbors; an angle has no unit, so it is the published one."""
     isometry: float = 7.0
     """Weight of constant distances; the published 2 per metre, as above."""
+    momentum: float = 1e-3
+    """Weight of the last velocity and spin; deviations count as squares up to the spacing of particles, and linearly
+    beyond. So light that pictures decide wherever there are any. Without it what goes out of sight slows down, as Adam
+    makes whole steps of the slightest gradients: a puck came out of a tunnel 6 cm behind and was lost, or not, by
+    chance."""
     background: float = 20.0
     """Weight that holds background particles; without effect while they are frozen."""
     ground: float = 0.0
@@ -108,7 +113,7 @@ class PriorConfig:
     fit."""
 
     def __post_init__(self) -> None:
-        weights = dict.fromkeys(("rigidity", "rotation", "isometry", "background", "ground"), 0.0)
+        weights = dict.fromkeys(("rigidity", "rotation", "isometry", "momentum", "background", "ground"), 0.0)
         _check_least("follow.priors", self, neighbors=1, **weights)
         _check_positive("follow.priors", self, "sigma_neighbors", "sigma_m", "length_unit_m")
         if not 0.0 <= self.tracked_rotation <= 1.0:
@@ -228,6 +233,7 @@ PAPER = TrackConfig(
             rigidity=4.0,
             rotation=4.0,
             isometry=2.0,
+            momentum=0.0,
             background=20.0,
             ground=2.0,
             reference="previous",

@@ -13,6 +13,7 @@ from warpgs.priors import (
     BackgroundPrior,
     GroundPrior,
     IsometryPrior,
+    MomentumPrior,
     Plane,
     Prior,
     Rest,
@@ -91,7 +92,8 @@ class Tracker:
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
         self._neighborhood, self._rest = self._make_rest(config.priors, world_from_work)
         self._priors = [*_foreground_priors(generations.parts[0], config.priors), *priors]
-        self._motion = make_motion(self._moving, step_s, device) if priors else None
+        remembers = bool(priors) or config.priors.momentum > 0.0
+        self._motion = make_motion(self._moving, step_s, device) if remembers else None
         self._known = np.zeros(self._moving, bool)
         self._background_rest = None
         if not config.freeze_background and self._moving < count:
@@ -268,7 +270,7 @@ class Tracker:
         if self._rest is not None:
             state = State.of(self._foreground, self._gradients.rows(0, moving), self._motion)
             accumulate_priors(self._priors, state, self._rest, self._loss)
-            if self._motion is not None:  # only priors of the caller look at it
+            if self._motion is not None:  # the published priors do without
                 self._rest.advance()
         if self._background_rest is not None:
             state = State.of(self._particles.rows(moving, count), self._gradients.rows(moving, count))
@@ -296,6 +298,8 @@ def _foreground_priors(gaussians: Gaussians, config: PriorConfig) -> list[Prior]
         RotationPrior(config.rotation),
         IsometryPrior(config.isometry),
     ]
+    if config.momentum > 0.0:
+        priors.append(MomentumPrior(config.momentum, limit=1.0))
     if config.floor is not None:
         floor = Plane(config.floor[:3], config.floor[3])
     else:
