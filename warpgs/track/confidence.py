@@ -26,9 +26,9 @@ of strain and twist are about the medians of good tracks, among which they tell 
 COEFFICIENTS = {"seen": 1.47, "residual": -2.218, "contrast": 2.525, "strain": -1.368, "twist": -1.969}
 INTERCEPT = -9.505
 """Fitted to 14 recordings of the synthetic scenes tumble, plain, thin, cloth, hidden, stack, enter+take2 and
-tumble+four: 20 cameras (four) of 320 x 180 pixels, 12 timesteps (hidden 24), 200 to 600 tracks each; preset fast, and of the first
-four the same with a half or a fifth of its steps. Motion, the visibility of a particle alone and the residual of masks
-told nothing more. Checked on recordings that took no part, see docs/accuracy.md."""
+tumble+four: 20 cameras (four) of 320 x 180 pixels, 12 timesteps (hidden 24), 200 to 600 tracks each; preset fast, and
+of the first four the same with a half or a fifth of its steps. Motion, the visibility of a particle alone and the
+residual of masks told nothing more. Checked on recordings that took no part, see docs/accuracy.md."""
 
 
 def features(evidence: Evidence) -> np.ndarray:
