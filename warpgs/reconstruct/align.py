@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, minimum_filter
 from scipy.spatial.transform import Rotation
 
 from warpgs.reconstruct.refine import own_turns
-from warpgs.reconstruct.views import fitted_size, for_each_camera, resample
+from warpgs.reconstruct.views import fitted_size, for_each_camera, pixels_of, resample
 from warpgs.types import Camera, Frame, PointCloud
 
 LONG_SIDE_PX = 640
@@ -67,11 +67,7 @@ def common_turns(frame: Frame, cloud: PointCloud, center: np.ndarray) -> np.ndar
 
 def _visible(camera: Camera, points: np.ndarray) -> np.ndarray:
     """Indices of the points that lie in the picture with no others in front."""
-    local = (points.astype(np.float64) - camera.center_world) @ camera.world_from_camera[:3, :3]
-    index = np.flatnonzero(local[:, 2] > 0.0)
-    column, row = np.floor(_project(camera, local[index])).astype(np.int64).T
-    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    index, column, row, depth = index[inside], column[inside], row[inside], local[index[inside], 2]
+    index, column, row, depth = pixels_of(camera, points)
     nearest = np.full((camera.height, camera.width), np.inf)
     np.minimum.at(nearest, (row, column), depth)
     return index[depth < (1.0 + COVER_SHARE) * minimum_filter(nearest, COVER_PX)[row, column]]

@@ -13,8 +13,8 @@ from warpgs.particles import logit
 from warpgs.reconstruct.background import ColoredPoints, background_points, complete_depths, shell_points
 from warpgs.reconstruct.hull import HullVotes, visual_hull
 from warpgs.reconstruct.sweep import DepthMaps, SweepRange, rank_neighbors, sweep_depths
-from warpgs.reconstruct.views import Rig, Views, fitted_size
-from warpgs.types import Camera, Frame, Gaussians, PointCloud
+from warpgs.reconstruct.views import Rig, Views, fitted_size, pixels_of
+from warpgs.types import Frame, Gaussians, PointCloud
 
 SPACING_NEIGHBORS = 3
 """A Gaussian's size is the mean distance to this many neighbors, as in 3D Gaussian splatting."""
@@ -234,20 +234,10 @@ def vote_foreground(points: np.ndarray, frame: Frame, share: float) -> np.ndarra
     seen = np.zeros(len(points))
     inside = np.zeros(len(points))
     for camera, mask in zip(frame.cameras, frame.masks, strict=True):
-        index, column, row = _visible_pixels(camera, points)
+        index, column, row, _ = pixels_of(camera, points)
         seen[index] += 1.0
         inside[index] += mask[row, column] / 255.0
     return inside > share * np.maximum(seen, 1.0)
-
-
-def _visible_pixels(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of the points that fall into the picture, their columns and rows."""
-    local = (points.astype(np.float64) - camera.center_world) @ camera.world_from_camera[:3, :3]
-    index = np.flatnonzero(local[:, 2] > 0.0)
-    pixels = local[index] @ camera.intrinsics.T
-    column, row = np.floor(pixels[:, 0] / pixels[:, 2]), np.floor(pixels[:, 1] / pixels[:, 2])
-    seen = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
-    return index[seen], column[seen].astype(np.int64), row[seen].astype(np.int64)
 
 
 def _limited(spacing: np.ndarray, foreground: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

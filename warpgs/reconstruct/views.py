@@ -99,6 +99,17 @@ class Views:
         return np.where(seen, column, -1).astype(np.int64), np.where(seen, row, -1).astype(np.int64), depth
 
 
+def pixels_of(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Indices of the points [m], world frame, that fall into the picture, their columns and rows, and depths [m]."""
+    local = (points.astype(np.float64) - camera.center_world) @ camera.world_from_camera[:3, :3]
+    index = np.flatnonzero(local[:, 2] > 0.0)
+    pixels = local[index] @ camera.intrinsics.T
+    column, row = np.floor(pixels[:, 0] / pixels[:, 2]), np.floor(pixels[:, 1] / pixels[:, 2])
+    seen = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    index = index[seen]
+    return index, column[seen].astype(np.int64), row[seen].astype(np.int64), local[index, 2]
+
+
 def fitted_size(frame: Frame, long_side: int, multiple: int = 1) -> tuple[int, int]:
     """Width and height [px] of the first picture's aspect: the longer side is ``long_side`` px, or its own if less."""
     camera = frame.cameras[0]
