@@ -91,6 +91,7 @@ BUILT_IN: dict[str, Callable[[SyntheticOptions], SyntheticScene]] = {
 def open_scene(
     source: str | Path,
     *,
+    layout: str | None = None,
     use_cloud: bool = True,
     masks: Path | None = None,
     meters_per_unit: float | None = None,
@@ -101,6 +102,7 @@ def open_scene(
     Args:
         source: A folder in a layout of ``READERS`` or a name of ``BUILT_IN``, perhaps with names of ``VARIANTS``
             after plus signs: ``tumble+exposure``. A folder named like a built-in scene is opened as ``./name``.
+        layout: A name of ``READERS``, for a folder that holds several or is not recognized; recognized when None.
         use_cloud: False ignores the source's starting point cloud.
         masks: A folder of masks that take the place of the source's, see ``scenes.masked``.
         meters_per_unit: Of the source's files; what the reader assumes when None, which for structure from motion is 1.
@@ -108,24 +110,28 @@ def open_scene(
 
     Raises:
         FileNotFoundError: neither a folder nor a built-in scene.
-        ValueError: an unknown variant, a folder in no known layout, or broken calibration files.
+        ValueError: an unknown variant or layout, a folder in no known layout, or broken calibration files.
     """
-    scene = placed(_open(source, use_cloud), meters_per_unit, up)
+    scene = placed(_open(source, layout, use_cloud), meters_per_unit, up)
     return scene if masks is None else MaskedScene(scene, masks)
 
 
-def _open(source: str | Path, use_cloud: bool) -> Scene:
+def _open(source: str | Path, layout: str | None, use_cloud: bool) -> Scene:
+    if layout is not None and layout not in READERS:
+        refuse("layout", "one of " + ", ".join(READERS), layout, "`warpgs scenes` says what each is")
     if isinstance(source, str) and source.split("+")[0] in BUILT_IN:
+        if layout is not None:
+            refuse(source, f"a folder to read as {layout}", "a built-in scene", f"call the folder ./{source}")
         return built_in_scene(source, replace(DEFAULTS, has_cloud=use_cloud))
     root = Path(source)
-    if not root.exists():
+    if not root.is_dir():
         rule = "a folder or a built-in scene (" + ", ".join(BUILT_IN) + ")"
         raise FileNotFoundError(
             sentence(root, rule, "neither", "check the path; `warpgs scenes` lists what can be opened")
         )
-    for reader in READERS.values():
-        if reader.recognizes(root):
-            return reader(root, use_cloud=use_cloud)
+    name = layout or next((name for name, reader in READERS.items() if reader.recognizes(root)), None)
+    if name is not None:
+        return READERS[name](root, use_cloud=use_cloud)
     layouts = "; ".join(
         f"{name}: {reader.__doc__.splitlines()[0]}" for name, reader in READERS.items() if reader.__doc__
     )

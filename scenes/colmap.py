@@ -67,6 +67,10 @@ class ColmapScene(Scene):
         return str(self.root)
 
     @property
+    def layout(self) -> str:
+        return "colmap"
+
+    @property
     def fps(self) -> float:
         return FPS
 
@@ -131,7 +135,11 @@ class ColmapScene(Scene):
 
     @cached_property
     def _model(self) -> Path:
-        return next(self.root / folder for folder in MODEL_FOLDERS if has_model(self.root / folder))
+        folder = next((folder for folder in MODEL_FOLDERS if has_model(self.root / folder)), None)
+        if folder is None:
+            rule = "cameras and images, .bin or .txt, in one of " + ", ".join(MODEL_FOLDERS)
+            refuse(self.root, rule, "neither", "is the recording in another layout?")
+        return self.root / folder
 
     @cached_property
     def _pictures(self) -> Path:

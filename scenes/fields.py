@@ -15,6 +15,8 @@ def read_object(path: Path) -> dict:
     """The JSON object in a file."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(sentence(path, "a file", "none", "is the recording in another layout?")) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(sentence(path, "valid JSON", error, AGAIN)) from error
     if not isinstance(fields, dict):

@@ -64,6 +64,10 @@ class LlffScene(Scene):
         return str(self.root)
 
     @property
+    def layout(self) -> str:
+        return "llff"
+
+    @property
     def fps(self) -> float:
         return self._clock.fps if self._clock is not None else FPS
 

@@ -39,6 +39,10 @@ class MaskedScene(Scene):
         return self.scene.name
 
     @property
+    def layout(self) -> str | None:
+        return self.scene.layout
+
+    @property
     def fps(self) -> float:
         return self.scene.fps
 

@@ -62,6 +62,10 @@ class PanopticScene(Scene):
         return str(self.root)
 
     @property
+    def layout(self) -> str:
+        return "panoptic"
+
+    @property
     def fps(self) -> float:
         return FPS
 

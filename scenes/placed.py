@@ -28,6 +28,10 @@ class PlacedScene(Scene):
         return self.scene.name
 
     @property
+    def layout(self) -> str | None:
+        return self.scene.layout
+
+    @property
     def fps(self) -> float:
         return self.scene.fps
 

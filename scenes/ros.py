@@ -117,6 +117,10 @@ class RosScene(Scene):
         return str(self.root)
 
     @property
+    def layout(self) -> str:
+        return "ros"
+
+    @property
     def fps(self) -> float:
         times_ns = self._times_ns[:, 0]
         return 1e9 / float(np.median(np.diff(times_ns))) if len(times_ns) > 1 else FPS
@@ -168,7 +172,10 @@ class RosScene(Scene):
 
     @cached_property
     def _pictures(self) -> tuple[_Pictures, ...]:
-        return tuple(map(_read_pictures, _camera_folders(self.root)))
+        folders = _camera_folders(self.root)
+        if not folders:
+            refuse(self.root, f"a folder with {INFO} per camera", "none", "is the recording in another layout?")
+        return tuple(map(_read_pictures, folders))
 
     @cached_property
     def _chosen(self) -> np.ndarray:

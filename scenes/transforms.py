@@ -68,6 +68,10 @@ class TransformsScene(Scene):
         return str(self.root)
 
     @property
+    def layout(self) -> str:
+        return "transforms"
+
+    @property
     def fps(self) -> float:
         fps = number(f"{self._path}: fps", self._fields.get("fps", FPS))
         if fps <= 0.0:

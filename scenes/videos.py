@@ -96,6 +96,10 @@ class VideosScene(Scene):
         return str(self.root)
 
     @property
+    def layout(self) -> str:
+        return "videos"
+
+    @property
     def fps(self) -> float:
         return self._clock.fps
 

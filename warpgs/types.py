@@ -245,6 +245,11 @@ class Scene(ABC):
         """How the user named it: a folder or a built-in scene."""
 
     @property
+    def layout(self) -> str | None:
+        """The layout that its files are read in, None where it has no files."""
+        return None
+
+    @property
     @abstractmethod
     def fps(self) -> float:
         """Instants per second."""

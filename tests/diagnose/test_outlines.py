@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,16 @@ def test_where_too_little_is_seen_nothing_is_said(masks_at):
         return masks
 
     assert found(masks_at, change=at_the_border) is None
+
+
+def test_a_camera_without_foreground_says_nothing_and_disturbs_no_other(masks_at):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = found(masks_at, change=lambda masks, _: [masks[0] * 0, *masks[1:]])
+    assert np.isnan(result.before_px[0]) and np.isfinite(result.before_px[1:]).all()
+    groups = [[masks_at(t + i * FINE)[1:] for i in (-1, 0, 1)] for t in INSTANTS]
+    without = misfit(outlines(CAMERAS[1:], groups))
+    np.testing.assert_allclose(result.turns, [np.zeros(3), *without.turns], atol=1e-6)
 
 
 def test_names_stay_with_their_cameras(masks_at):

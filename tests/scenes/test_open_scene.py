@@ -1,13 +1,18 @@
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from scenes import BUILT_IN, READERS, open_scene
-from scenes.synthetic import DEFAULTS
+from scenes import BUILT_IN, READERS, PanopticScene, TransformsScene, open_scene
+from scenes.synthetic import DEFAULTS, tumble
 from scenes.synthetic.raycast import LIFT
+from tests.scenes.panoptic_folder import TINY, write_panoptic
 from tests.scenes.test_synthetic import aimed, to_pixels
+from tests.scenes.transforms_folder import FOLDER_PER_CAMERA, write_transforms
 from warpgs.checks import check_frame, check_point_cloud
+from warpgs.cli.shared import LayoutName, open_run
+from warpgs.run import Run
 
 SMALL = replace(
     DEFAULTS, width=64, height=36, train_cameras=4, test_cameras=1, cloud_background=200, cloud_foreground=100
@@ -71,6 +76,37 @@ def test_listings_describe_themselves():
 def test_built_in_scene_opens_by_name_without_its_cloud():
     scene = open_scene("arm", use_cloud=False)
     assert scene.name == "arm" and scene.point_cloud() is None
+
+
+@pytest.mark.parametrize("layout", READERS)
+def test_a_layout_that_is_named_is_read_or_refused_in_a_sentence(layout, tmp_path):
+    with pytest.raises((ValueError, OSError), match=f"{tmp_path}.*: expected .*, got .*; "):
+        open_scene(tmp_path, layout=layout).cameras("train")
+
+
+def test_a_layout_that_is_named_overrides_recognition_and_a_run_remembers_it(tmp_path):
+    scene, root = tumble(TINY), tmp_path / "both"
+    write_panoptic(root, scene)
+    write_transforms(root, scene, FOLDER_PER_CAMERA)
+    assert isinstance(open_scene(root), PanopticScene)
+    named = open_scene(root, layout="transforms", masks=tmp_path, up="z")
+    assert named.layout == "transforms" and isinstance(named.scene.scene, TransformsScene)
+    Run.create(tmp_path / "run", open_scene(root, layout="transforms"), SMALL).close()
+    assert isinstance(open_run(tmp_path / "run", None)[1], TransformsScene)
+
+
+def test_layouts_that_are_not_known_are_refused_with_what_there_is(tmp_path):
+    with pytest.raises(ValueError, match=r"layout: expected one of panoptic, .*, videos, got nerf; `warpgs scenes`"):
+        open_scene(tmp_path, layout="nerf")
+    with pytest.raises(ValueError, match="tumble: expected a folder to read as ros, got a built-in scene"):
+        open_scene("tumble", layout="ros")
+
+
+def test_readers_and_the_command_line_agree_on_names(tmp_path):
+    assert get_args(LayoutName) == tuple(READERS)
+    assert all(
+        reader(tmp_path, use_cloud=False).layout == name for name, reader in READERS.items() if name != "panoptic"
+    )
 
 
 def test_unknown_source_is_refused_with_what_there_is(tmp_path):

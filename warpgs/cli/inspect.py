@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
-from warpgs.cli.shared import Flag, Verb, parse_timesteps, print_table
+from warpgs.cli.shared import Flag, LayoutName, Verb, parse_timesteps, print_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,9 @@ class Inspect:
 
     scene: Positional[str]
     """A folder or the name of a built-in scene."""
+    layout: LayoutName | None = None
+    """The layout of the folder, where its files could be read in several; recognized when not given. `warpgs scenes`
+    says what each is."""
     plot: Annotated[Path | None, tyro.conf.arg(metavar="PNG")] = None
     """Where to draw the camera poses, a .png; <scene>_cameras.png in the current folder when not given."""
     page: Annotated[Path | None, tyro.conf.arg(metavar="HTML")] = None
@@ -69,7 +72,11 @@ def inspect_scene(arguments: Inspect) -> None:
         if path is not None:
             check_absent(path, arguments.overwrite)
     scene = open_scene(
-        arguments.scene, masks=arguments.masks, meters_per_unit=arguments.meters_per_unit, up=arguments.up
+        arguments.scene,
+        layout=arguments.layout,
+        masks=arguments.masks,
+        meters_per_unit=arguments.meters_per_unit,
+        up=arguments.up,
     )
     timesteps = parse_timesteps(arguments.timesteps, scene.timestep_count)
     check_timesteps(scene.name, timesteps, scene.timestep_count)

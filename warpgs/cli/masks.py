@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from warpgs.cli.shared import Flag, Verb, parse_timesteps, progress_bar
+from warpgs.cli.shared import Flag, LayoutName, Verb, parse_timesteps, progress_bar
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class Masks:
     """A folder or the name of a built-in scene. Masks that it has are not read."""
     output: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
     """Where to write <camera>/<timestep>.png, and masks.png to look at."""
+    layout: LayoutName | None = None
+    """The layout of the folder, where its files could be read in several; recognized when not given. `warpgs scenes`
+    says what each is."""
     timesteps: Annotated[str | None, tyro.conf.arg(metavar="START:STOP")] = None
     """Which instants get masks; all when not given. The background is learned from all in any case."""
     agree: bool = True
@@ -50,7 +53,7 @@ def make_masks(arguments: Masks) -> None:
     from warpgs.view import save_mask_sheet
 
     check_absent(arguments.output, arguments.overwrite)
-    scene = open_scene(arguments.scene)
+    scene = open_scene(arguments.scene, layout=arguments.layout)
     timesteps = parse_timesteps(arguments.timesteps, scene.timestep_count)
     check_timesteps(scene.name, timesteps, scene.timestep_count)
     with ThreadPoolExecutor() as pool, progress_bar("masks", len(timesteps)) as bar:

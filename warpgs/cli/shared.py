@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 from tyro.conf import FlagCreatePairsOff
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from warpgs.types import Scene, Tracks
 
 Flag = FlagCreatePairsOff[bool]
+LayoutName = Literal["panoptic", "transforms", "llff", "colmap", "ros", "videos"]
+"""Names of ``scenes.READERS``, which take too long to load for a help text."""
 
 
 class UsageError(ValueError):
@@ -50,7 +52,7 @@ def scene_of(run: Run, moved_to: str | None, masks: Path | None = None) -> Scene
     from scenes import open_scene
 
     try:
-        scene = _in_world_of(run, open_scene(moved_to or run.scene_name, masks=masks))
+        scene = _in_world_of(run, open_scene(moved_to or run.scene_name, layout=run.layout, masks=masks))
         return _with_future(scene, run) if "simulated_from" in run.config else scene
     except FileNotFoundError as error:
         if moved_to is not None:

@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional, Suppress
 
 from warpgs.cli.priors import PriorTexts, load_priors
-from warpgs.cli.shared import Flag, Verb, description, parse_timesteps, progress_bar
+from warpgs.cli.shared import Flag, LayoutName, Verb, description, parse_timesteps, progress_bar
 
 if TYPE_CHECKING:  # loaded where they are needed: --help must not wait for them
     from warpgs.run import Run
@@ -35,6 +35,9 @@ class Track:
     """A folder or the name of a built-in scene."""
     run: Path
     """The run directory to write."""
+    layout: LayoutName | None = None
+    """The layout of the folder, where its files could be read in several; recognized when not given. `warpgs scenes`
+    says what each is."""
     preset: Literal["fast", "accurate", "few-view", "paper"] = "fast"
     """Where the defaults of all settings come from."""
     timesteps: Annotated[str | None, tyro.conf.arg(metavar="START:STOP")] = None
@@ -92,6 +95,7 @@ def track_scene(arguments: Track) -> None:
     priors, stored = load_priors(arguments.prior, config)
     scene = open_scene(
         arguments.scene,
+        layout=arguments.layout,
         use_cloud=config.use_cloud,
         masks=arguments.masks,
         meters_per_unit=arguments.meters_per_unit,

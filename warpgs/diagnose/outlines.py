@@ -109,7 +109,7 @@ class _Pairs:
         self._seen = seen
         cameras = seen.cameras
         index = list(combinations(range(len(cameras)), 2)) if len(cameras) <= ALL_PAIRS else neighbors(cameras)
-        middle = [_unit(np.nanmean(seen.corners[:, 1, c].reshape(-1, 3), axis=0)) for c in range(len(cameras))]
+        middle = [_middle(seen.corners[:, 1, c].reshape(-1, 3)) for c in range(len(cameras))]
         self._pairs = []
         for first, second in index:
             axis = _unit(cameras[second].center_world - cameras[first].center_world)
@@ -193,6 +193,12 @@ def _hull(camera: Camera, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cut = ((hull < 2) | (hull > np.array(small.shape[::-1]) - 2)).any(axis=1)
     pixels = np.concatenate([step * hull, np.ones((CORNERS, 1))], axis=1)
     return pixels @ np.linalg.inv(camera.intrinsics).T, cut
+
+
+def _middle(rays: np.ndarray) -> np.ndarray:
+    """Mean direction of rays of shape [n, 3], some NaN; straight ahead where all are: then nothing is compared."""
+    known = np.isfinite(rays[:, 0])
+    return _unit(rays[known].mean(axis=0)) if known.any() else np.array([0.0, 0.0, 1.0])
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

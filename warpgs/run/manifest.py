@@ -24,7 +24,7 @@ INDIFFERENT = ("config.threads",)
 """What may differ when a run is resumed: it changes nothing but the time."""
 
 Manifest = dict[str, Any]
-"""JSON values: format, warpgs_version, scene, fps, timesteps [start, stop, step], source_from_world, config."""
+"""JSON values: format, warpgs_version, scene, layout, fps, timesteps [start, stop, step], source_from_world, config."""
 
 
 def make_manifest(scene: Scene, config: Any, timesteps: range | None) -> Manifest:
@@ -46,6 +46,7 @@ def make_manifest(scene: Scene, config: Any, timesteps: range | None) -> Manifes
         "format": MARKER,
         "warpgs_version": version("warpgs"),
         "scene": str(Path(scene.name).resolve()) if is_folder else scene.name,
+        "layout": scene.layout,
         "fps": float(scene.fps),
         "timesteps": [steps.start, steps[-1] + steps.step, steps.step],
         "source_from_world": np.asarray(scene.source_from_world, np.float64).tolist(),

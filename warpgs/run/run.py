@@ -167,6 +167,11 @@ class Run:
         return self._manifest["scene"]
 
     @property
+    def layout(self) -> str | None:
+        """The layout that the files of the scene were read in, None where it had none or the run does not say."""
+        return self._manifest.get("layout")
+
+    @property
     def fps(self) -> float:
         """Instants per second."""
         return self._manifest["fps"]

@@ -29,6 +29,10 @@ class Forecast(Scene):
         return self._name
 
     @property
+    def layout(self) -> str | None:
+        return None if self._recording is None else self._recording.layout
+
+    @property
     def fps(self) -> float:
         return self._fps
 
