@@ -33,7 +33,8 @@ from scenes.colmap_model import StoredCamera, StoredImage, has_model, stored_cam
 from scenes.fields import AGAIN, camera_name
 from scenes.naming import find_instants, find_naming, plain
 from scenes.pictures import PICTURE_SUFFIXES
-from scenes.shots import Lenses, Shot, check_shot, natural, pinhole, read_images, split_shots
+from scenes.recording import Recording
+from scenes.shots import Lenses, Shot, as_recorded, check_shot, natural, pinhole, read_images, split_shots
 from scenes.undistort import Lens
 from scenes.upright import world_from_source
 from warpgs.checks import check_camera, check_point_cloud, check_timesteps, refuse, sentence
@@ -191,18 +192,25 @@ class ColmapScene(Scene):
         if len(rows) < len(table) or len(cameras) < len(counts):
             left = f"{len(table) - len(rows)} timesteps and the cameras {sorted(counts.keys() - set(cameras))}"
             _log.warning("%s: left out, since the model lacks poses: %s", self.root, left)
-        tests, lenses = self._tests, Lenses()
+        tests, lenses, recording = self._tests, Lenses(), Recording.of(self.root, cameras)
         held_out = {camera for row in rows for camera, name in row.items() if name in tests}
         return tuple(
-            tuple(self._shot(camera, row[camera], taken[row[camera]], lenses, camera in held_out) for camera in cameras)
+            tuple(
+                self._shot(row[camera], self._named(camera, row[camera], taken), recording, lenses, camera in held_out)
+                for camera in cameras
+            )
             for row in rows
         )
 
-    def _shot(self, camera: str, name: str, taken: _Taken, lenses: Lenses, held_out: bool) -> Shot:
+    def _shot(self, name: str, taken: _Taken, recording: Recording, lenses: Lenses, held_out: bool) -> Shot:
         what = f"{self._model}: {name}"
-        seen = replace(taken.camera, name=camera_name(what, camera))
+        seen = as_recorded(recording, taken.camera, self._pictures / name)
         undistortion = lenses.undistortion(what, seen, taken.lens)
         return Shot(self._pictures / name, None, pinhole(seen, undistortion), undistortion, held_out)
+
+    def _named(self, camera: str, name: str, taken: dict[str, _Taken]) -> _Taken:
+        what = f"{self._model}: {name}"
+        return replace(taken[name], camera=replace(taken[name].camera, name=camera_name(what, camera)))
 
     def _taken(self) -> dict[str, _Taken]:
         """What the model says of each picture, by its name."""

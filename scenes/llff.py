@@ -28,7 +28,8 @@ import numpy as np
 from scenes.colmap import ColmapScene
 from scenes.fields import AGAIN, camera_name
 from scenes.pictures import DECODERS, PICTURE_SUFFIXES, check_picture_file, read_image
-from scenes.shots import HOLD_OUT, natural, paths_by_name
+from scenes.recording import Recording
+from scenes.shots import HOLD_OUT, as_recorded, natural, paths_by_name
 from scenes.upright import world_from_source
 from scenes.video_clock import Clock, common_clock
 from scenes.video_file import VideoFile, video_paths
@@ -183,7 +184,8 @@ class LlffScene(Scene):
     @cached_property
     def _cameras(self) -> tuple[Camera, ...]:
         names, cameras = [video.path.stem for video in self._videos] or list(self._pictures), []
-        for name, row, pose in zip(names, self._rows, _poses(self._rows), strict=True):
+        recording = Recording.of(self.root, names)
+        for i, (name, row, pose) in enumerate(zip(names, self._rows, _poses(self._rows), strict=True)):
             what = f"{self.root / FILE}: camera {name}"
             height, width, focal = row[:15].reshape(3, 5)[:, 4]
             if not all(1.0 <= side <= LARGEST_SIDE and side == int(side) for side in (width, height)):
@@ -193,7 +195,10 @@ class LlffScene(Scene):
                 camera_name(what, name), int(width), int(height), intrinsics, self._world_from_source @ pose
             )
             check_camera(what, camera)
-            cameras.append(camera)
+            if self._videos:
+                cameras.append(recording.camera_of(camera, self._videos[i].path, self._videos[i].size))
+            else:
+                cameras.append(as_recorded(recording, camera, self._pictures[name][0]))
         return tuple(cameras)
 
 

@@ -82,7 +82,7 @@ class MaskedScene(Scene):
             for split in ("train", "test"):
                 cameras = self.scene.cameras(split, timestep)
                 for path, camera in zip(self._paths(cameras, timestep, split), cameras, strict=False):
-                    check_picture_file(path, camera)
+                    check_picture_file(path, camera, is_mask=True)
 
     def _paths(self, cameras: Sequence[Camera], timestep: int, split: Split) -> list[Path]:
         """The mask of each camera; none where cameras are held out and not all of them have folders."""

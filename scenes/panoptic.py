@@ -14,7 +14,6 @@ is our convention, so K is read unchanged.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +22,8 @@ import numpy as np
 
 from scenes.fields import camera_name, inside, read_object
 from scenes.pictures import check_picture_file, decode_all, read_image, read_mask
+from scenes.recording import Recording
+from scenes.shots import as_recorded, natural
 from warpgs.checks import check_camera, check_masks_not_empty, check_point_cloud, check_timesteps, refuse, sentence
 from warpgs.files import read_npz
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
@@ -80,7 +81,7 @@ class PanopticScene(Scene):
     def cameras(self, split: Split, timestep: int = 0) -> tuple[Camera, ...]:
         check_timesteps(self.root, range(timestep, timestep + 1), self.timestep_count)
         meta = self._meta(split)
-        return meta.cameras(timestep) if meta is not None else ()
+        return self._as_recorded(meta, split, timestep) if meta is not None else ()
 
     def frame(self, timestep: int, split: Split = "train") -> Frame:
         cameras = self.cameras(split, timestep)
@@ -114,10 +115,13 @@ class PanopticScene(Scene):
         for split in META_FILES:
             meta = self._meta(split)
             for timestep in timesteps if meta is not None else ():
-                for camera in meta.cameras(timestep):
+                for camera in self._as_recorded(meta, split, timestep):
                     check_camera(f"{meta.path}: timestep {timestep}, camera {camera.name}", camera)
-                for path, camera in self._picture_paths(split, timestep):
-                    check_picture_file(path, camera)
+                for is_mask, paths in enumerate(
+                    (self._image_paths(split, timestep), self._mask_paths(split, timestep))
+                ):
+                    for path, camera in zip(paths or (), self.cameras(split, timestep), strict=False):
+                        check_picture_file(path, camera, is_mask=bool(is_mask))
             if meta is not None and len(timesteps):
                 check_masks_not_empty(self.root / "seg", self.frame(timesteps[0], split))
 
@@ -133,6 +137,17 @@ class PanopticScene(Scene):
     def _meta(self, split: Split) -> _Meta | None:
         return self._train if split == "train" else self._test
 
+    @cached_property
+    def _recording(self) -> Recording:
+        metas = filter(None, (self._train, self._test))
+        names = {name for meta in metas for row in meta.camera_names for name in row}
+        return Recording.of(self.root, sorted(names, key=natural))
+
+    def _as_recorded(self, meta: _Meta, split: Split, timestep: int) -> tuple[Camera, ...]:
+        paths = self._image_paths(split, timestep)
+        cameras = zip(meta.cameras(timestep), paths, strict=True)
+        return tuple(as_recorded(self._recording, camera, path) for camera, path in cameras)
+
     def _image_paths(self, split: Split, timestep: int) -> list[Path]:
         meta = self._meta(split)
         return [] if meta is None else [self.root / "ims" / name for name in meta.file_names[timestep]]
@@ -144,11 +159,6 @@ class PanopticScene(Scene):
             return None
         paths = [(self.root / "seg" / name).with_suffix(".png") for name in meta.file_names[timestep]]
         return paths if any(path.parent.is_dir() for path in paths) else None
-
-    def _picture_paths(self, split: Split, timestep: int) -> Iterator[tuple[Path, Camera]]:
-        cameras = self.cameras(split, timestep)
-        yield from zip(self._image_paths(split, timestep), cameras, strict=True)
-        yield from zip(self._mask_paths(split, timestep) or (), cameras, strict=False)
 
 
 @dataclass(frozen=True, eq=False)

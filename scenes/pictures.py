@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from scenes.recording import refuse_size
 from warpgs.checks import refuse, sentence
 from warpgs.types import Camera
 
@@ -63,13 +64,15 @@ def _open(path: Path) -> Image.Image:
         ) from error
 
 
-def _open_picture(path: Path, camera: Camera) -> Image.Image:
-    """Open a picture and check its size."""
+def _open_picture(path: Path, camera: Camera, is_mask: bool) -> Image.Image:
+    """Open a picture or a mask and check its size."""
     picture = _open(path)
     if picture.size != (camera.width, camera.height) and not _lies_on_its_side(picture, camera):
         picture.close()
-        rule, got = f"{camera.width}x{camera.height} pixels", f"{picture.size[0]}x{picture.size[1]}"
-        refuse(path, rule, got, "re-export the picture at the size its calibration names")
+        if is_mask:
+            rule, got = (f"{width}x{height} pixels" for width, height in ((camera.width, camera.height), picture.size))
+            refuse(path, f"{rule}, as the picture", got, "make masks of the size of the pictures")
+        refuse_size(path, camera, picture.size)
     return picture
 
 
@@ -84,9 +87,9 @@ def _lies_on_its_side(picture: Image.Image, camera: Camera) -> bool:
         return False
 
 
-def _pixels(path: Path, camera: Camera, mode: str | None) -> np.ndarray:
+def _pixels(path: Path, camera: Camera, mode: str | None, *, is_mask: bool = False) -> np.ndarray:
     """Decode a picture, upright, converted to ``mode`` where given."""
-    with _open_picture(path, camera) as picture:
+    with _open_picture(path, camera, is_mask) as picture:
         try:
             on_side = picture.size != (camera.width, camera.height)
             upright = ImageOps.exif_transpose(picture) if on_side else picture
@@ -97,7 +100,7 @@ def _pixels(path: Path, camera: Camera, mode: str | None) -> np.ndarray:
 
 def read_image(path: Path, camera: Camera) -> np.ndarray:
     """A picture as RGB, uint8, shape [height, width, 3]."""
-    with _open_picture(path, camera) as picture:
+    with _open_picture(path, camera, is_mask=False) as picture:
         mode, has_alpha = picture.mode, picture.has_transparency_data
     if mode.startswith(GRAY_16):
         gray = (_pixels(path, camera, None) >> 8).astype(np.uint8)
@@ -111,21 +114,21 @@ def read_image(path: Path, camera: Camera) -> np.ndarray:
 
 def read_mask(path: Path, camera: Camera) -> np.ndarray:
     """A mask as 0..255, whichever of the layout's three storages it has."""
-    stored = _pixels(path, camera, None)
+    stored = _pixels(path, camera, None, is_mask=True)
     if stored.dtype == np.bool_:
         return stored.astype(np.uint8) * np.uint8(255)
     if stored.ndim == 3:
-        stored = _pixels(path, camera, "L")
+        stored = _pixels(path, camera, "L", is_mask=True)
     if stored.dtype != np.uint8:
         raise TypeError(sentence(path, "a mask of 1 or 8 bits", stored.dtype, "store it as 0/255"))
     return stored * np.uint8(255) if stored.max(initial=0) <= 1 else stored
 
 
-def check_picture_file(path: Path, camera: Camera) -> None:
+def check_picture_file(path: Path, camera: Camera, *, is_mask: bool = False) -> None:
     """Header, size and end marker; a file that ends otherwise is decoded to find out whether it is whole."""
-    _open_picture(path, camera).close()
+    _open_picture(path, camera, is_mask).close()
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 64))
         tail = file.read()
     if not any(marker in tail for marker in END_MARKERS):
-        _pixels(path, camera, None)
+        _pixels(path, camera, None, is_mask=is_mask)

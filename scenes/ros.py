@@ -33,7 +33,8 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from scenes.fields import AGAIN, number
 from scenes.pictures import PICTURE_SUFFIXES
-from scenes.shots import Lenses, Shot, check_shot, natural, pinhole, read_images, split_shots
+from scenes.recording import Recording
+from scenes.shots import Lenses, Shot, as_recorded, check_shot, natural, pinhole, read_images, split_shots
 from scenes.undistort import Lens, check_lens
 from warpgs.checks import check_camera, check_timesteps, refuse, sentence
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
@@ -204,14 +205,15 @@ class RosScene(Scene):
     def _instants(self) -> tuple[tuple[Shot, ...], ...]:
         """Per timestep, the shots in the order of the names of their cameras."""
         robot = _read_trajectory(self.root / TRAJECTORY) if (self.root / TRAJECTORY).is_file() else None
-        lenses = Lenses()
+        lenses, recording = Lenses(), Recording.of(self.root, [pictures.folder.name for pictures in self._pictures])
         columns = [
-            self._camera_shots(pictures, self._chosen[:, i], robot, lenses) for i, pictures in enumerate(self._pictures)
+            self._camera_shots(pictures, self._chosen[:, i], robot, recording, lenses)
+            for i, pictures in enumerate(self._pictures)
         ]
         return tuple(zip(*columns, strict=True))
 
     def _camera_shots(
-        self, pictures: _Pictures, rows: np.ndarray, robot: _Trajectory | None, lenses: Lenses
+        self, pictures: _Pictures, rows: np.ndarray, robot: _Trajectory | None, recording: Recording, lenses: Lenses
     ) -> list[Shot]:
         """One camera's shots, by timestep."""
         what = pictures.folder / INFO
@@ -219,8 +221,9 @@ class RosScene(Scene):
         poses = _camera_poses(pictures.folder, pictures.times_ns[rows], robot)
         shots = []
         for row, pose in zip(rows, poses, strict=True):
-            taken = Camera(pictures.folder.name, width, height, intrinsics, pose)
-            check_camera(what, taken)
+            calibrated = Camera(pictures.folder.name, width, height, intrinsics, pose)
+            check_camera(what, calibrated)
+            taken = as_recorded(recording, calibrated, pictures.paths[row])
             undistortion = lenses.undistortion(str(what), taken, lens)
             shots.append(Shot(pictures.paths[row], None, pinhole(taken, undistortion), undistortion, held_out=False))
         return shots

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from scenes.pictures import check_picture_file, decode_all, read_image, read_mask
+from scenes.pictures import check_picture_file, decode_all, picture_size, read_image, read_mask
+from scenes.recording import Recording
 from scenes.undistort import Lens, Undistortion
 from warpgs.checks import check_camera
 from warpgs.types import Camera, Split
@@ -58,6 +59,12 @@ def pinhole(taken: Camera, undistortion: Undistortion | None) -> Camera:
     return taken if undistortion is None else replace(taken, intrinsics=undistortion.camera.intrinsics)
 
 
+def as_recorded(recording: Recording, calibrated: Camera, picture: Path, *, checked: bool = True) -> Camera:
+    """The camera of a picture as it is; its header is read only where its size may be another than calibrated."""
+    size = picture_size(picture) if recording.tells_size(calibrated.name) else (calibrated.width, calibrated.height)
+    return recording.camera_of(calibrated, picture, size, checked=checked)
+
+
 def split_shots(shots: Sequence[Shot], split: Split) -> list[Shot]:
     """Those of one split: what the recording names as its test; else, of at least 8 cameras, every 8th from the
     first."""
@@ -80,9 +87,9 @@ def read_masks(shots: Sequence[Shot]) -> tuple[np.ndarray, ...]:
 def check_shot(what: object, shot: Shot) -> None:
     """Refuse a camera that cannot be right, and pictures that are missing, of another size or truncated."""
     check_camera(f"{what}: {shot.picture.name}", shot.camera)
-    for path in (shot.picture, shot.mask):
-        if path is not None:
-            check_picture_file(path, shot.taken)
+    check_picture_file(shot.picture, shot.taken)
+    if shot.mask is not None:
+        check_picture_file(shot.mask, shot.taken, is_mask=True)
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:

@@ -31,7 +31,8 @@ import numpy as np
 
 from scenes.fields import AGAIN, camera_name, inside, number, read_object
 from scenes.pictures import picture_size
-from scenes.shots import Lenses, Shot, check_shot, natural, pinhole, read_images, read_masks, split_shots
+from scenes.recording import Recording
+from scenes.shots import Lenses, Shot, as_recorded, check_shot, natural, pinhole, read_images, read_masks, split_shots
 from scenes.undistort import Lens, LensModel, check_lens
 from warpgs.checks import check_camera, check_masks_not_empty, check_timesteps, refuse
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
@@ -140,11 +141,13 @@ class TransformsScene(Scene):
         if not isinstance(listed, list):
             refuse(f"{self._path}: test_filenames", "a list of file paths", type(listed).__name__, AGAIN)
         held_out = {inside(f"{self._path}: test_filenames", name, "the scene") for name in listed}
-        lenses = Lenses()
-        instants = []
-        for instant in _arrange(self._path, frames):
+        lenses, arranged, instants = Lenses(), _arrange(self._path, frames), []
+        recording = Recording.of(self.root, sorted({name for instant in arranged for name in instant}, key=natural))
+        for instant in arranged:
             names = sorted(instant, key=natural)
-            shots = (_shot(self._path, name, self._fields | instant[name], lenses, held_out) for name in names)
+            shots = (
+                _shot(self._path, name, self._fields | instant[name], recording, lenses, held_out) for name in names
+            )
             instants.append(dict(zip(names, shots, strict=True)))
         return tuple(instants)
 
@@ -170,7 +173,9 @@ def _read_frames(path: Path, fields: dict[str, Any]) -> list[dict[str, Any]]:
     return plain
 
 
-def _shot(path: Path, name: str, fields: dict[str, Any], lenses: Lenses, held_out: set[str]) -> Shot:
+def _shot(
+    path: Path, name: str, fields: dict[str, Any], recording: Recording, lenses: Lenses, held_out: set[str]
+) -> Shot:
     """One frame with the intrinsics that hold for it."""
     file_path, what = fields["file_path"], f"{path}: {fields['file_path']}"
     picture = path.parent / file_path
@@ -178,8 +183,9 @@ def _shot(path: Path, name: str, fields: dict[str, Any], lenses: Lenses, held_ou
         picture = picture.with_suffix(".png")
     mask = fields.get("mask_path")
     width, height = (_side(what, fields, key) for key in ("w", "h")) if "w" in fields else picture_size(picture)
-    taken = Camera(name, width, height, _intrinsics(what, fields, width, height), _pose(what, fields))
-    check_camera(what, taken)
+    calibrated = Camera(name, width, height, _intrinsics(what, fields, width, height), _pose(what, fields))
+    check_camera(what, calibrated)
+    taken = as_recorded(recording, calibrated, picture, checked="w" in fields)
     undistortion = lenses.undistortion(what, taken, _lens(what, fields))
     return Shot(
         picture=picture,

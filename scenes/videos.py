@@ -10,12 +10,8 @@
         held_out = ["cam03"]    cameras to test with; every 8th of at least 8 where it is not given
         [offset_s]              when each video started [s]; 0 for those that are not named
         cam02 = 0.35
-        [scale]                 size of a video relative to the pictures that were calibrated
-        cam02 = 0.5
-        [crop_px]               columns and rows cut away on the left and at the top, before scaling
-        cam01 = [4, 0]
-        [turn_deg]              a rotation vector in the camera's frame (x right, y down, z forward) by which a camera
-        cam01 = [0.1, -0.9, 0]  was turned since it was calibrated; `warpgs inspect` estimates it from masks
+
+and scale, crop_px and turn_deg, as in any layout: see ``scenes.recording``.
 
 A video belongs to the camera whose name it has or ends with, or else the camera with the same number (cam01.mp4 and
 serial 1), if that is unambiguous for all. Instants tick evenly through the time that all cameras recorded; each camera
@@ -36,9 +32,9 @@ from typing import Any
 import numpy as np
 
 from scenes.calibration import Calibrated, Calibration, read_calibration
-from scenes.calibration.toml import read_tables
 from scenes.fields import number
 from scenes.pictures import DECODERS
+from scenes.recording import FILE, Recording
 from scenes.shots import HOLD_OUT, Lenses, natural, pinhole
 from scenes.undistort import Undistortion
 from scenes.upright import UP
@@ -49,8 +45,8 @@ from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 logger = logging.getLogger(__name__)
 
-FILE = "recording.toml"
-FIELDS = ("unit", "up", "fps", "held_out", "offset_s", "scale", "crop_px", "turn_deg")
+FIELDS = ("unit", "up", "fps", "held_out", "offset_s")
+"""What ``recording.toml`` may say beside what it may in every layout."""
 FOLDERS = (".", "videos")
 """Where videos are looked for."""
 METERS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -147,13 +143,12 @@ class VideosScene(Scene):
             self.frame(timesteps[0], split)
 
     @cached_property
+    def _recording(self) -> Recording:
+        return Recording.of(self.root, list(self._matched), FIELDS)
+
+    @property
     def _fields(self) -> dict[str, Any]:
-        path = self.root / FILE
-        fields = read_tables(path) if path.exists() else {}
-        unknown = sorted(fields.keys() - set(FIELDS))
-        if unknown:
-            refuse(path, "the fields " + ", ".join(FIELDS), ", ".join(unknown), "correct or remove it")
-        return fields
+        return self._recording.fields
 
     @cached_property
     def _calibration(self) -> Calibration:
@@ -179,22 +174,14 @@ class VideosScene(Scene):
     def _view(self, video: VideoFile, calibrated: Calibrated, lenses: Lenses) -> _View:
         """A video with its camera, refused where its size is not the calibration's."""
         what, name = f"{self._calibration.path}: camera {calibrated.name}", calibrated.name
-        scale = self._given("scale", name, 1, (1.0,))[0]
-        crop, is_cropped = self._given("crop_px", name, 2, (0.0, 0.0)), name in self._fields.get("crop_px", {})
-        if scale <= 0.0:
-            refuse(f"{self.root / FILE}: scale of {name}", "a positive number", scale, "state video / calibration")
-        _check_size(video, calibrated, scale, crop if is_cropped else None)
-        intrinsics = calibrated.intrinsics.copy()
-        intrinsics[:2, 2] -= crop
-        intrinsics[:2] *= scale
         pose = np.eye(4)
         rotation, translation = calibrated.camera_from_source[:, :3], calibrated.camera_from_source[:, 3]
         world_from_source = self._world_from_source
         # A rigid pose: the unit goes into the position alone.
         pose[:3, :3] = world_from_source[:3, :3] @ rotation.T / np.linalg.norm(world_from_source[:3, 0])
         pose[:3, 3] = world_from_source[:3, :3] @ (-rotation.T @ translation)
-        turn = np.radians(self._given("turn_deg", name, 3, (0.0, 0.0, 0.0)))
-        taken = Camera(name, *video.size, intrinsics, pose).turned(turn)
+        camera = Camera(name, *(calibrated.size or video.size), calibrated.intrinsics, pose)
+        taken = self._recording.camera_of(camera, video.path, video.size, checked=calibrated.size is not None)
         check_camera(what, taken)
         undistortion = lenses.undistortion(what, taken, calibrated.lens)
         return _View(video, pinhole(taken, undistortion), undistortion)
@@ -224,7 +211,7 @@ class VideosScene(Scene):
     @cached_property
     def _clock(self) -> Clock:
         videos = [video for video, _ in self._matched.values()]
-        offsets_s = [self._given("offset_s", name, 1, (0.0,))[0] for name in self._matched]
+        offsets_s = [(self._recording.numbers("offset_s", name, 1) or (0.0,))[0] for name in self._matched]
         fps = self._fields.get("fps")
         if fps is not None and number(f"{self.root / FILE}: fps", fps) <= 0.0:
             refuse(f"{self.root / FILE}: fps", "a positive number [1/s]", fps)
@@ -240,57 +227,10 @@ class VideosScene(Scene):
             refuse(f"{self.root / FILE}: held_out", "a camera left to train with", "none", "shorten the list")
         return [i for i, name in enumerate(names) if (name in held_out) == (split == "test")]
 
-    def _given(self, field: str, name: str, count: int, otherwise: tuple[float, ...]) -> tuple[float, ...]:
-        """``count`` numbers that ``recording.toml`` has for one camera."""
-        what, table = f"{self.root / FILE}: {field}", self._fields.get(field, {})
-        if not isinstance(table, dict) or not table.keys() <= self._matched.keys():
-            got = ", ".join(table) if isinstance(table, dict) else repr(table)
-            refuse(what, "a table of cameras among " + ", ".join(self._matched), got[:80], "correct the names")
-        if name not in table:
-            return otherwise
-        values = table[name] if isinstance(table[name], list) else [table[name]]
-        if len(values) != count:
-            refuse(f"{what} of {name}", f"{count} numbers", len(values))
-        return tuple(number(f"{what} of {name}", value) for value in values)
-
 
 def _video_paths(root: Path) -> list[Path]:
     """Videos in the first of ``FOLDERS`` that has some."""
     return next(filter(None, (video_paths(root / name) for name in FOLDERS)), [])
-
-
-def _check_size(video: VideoFile, calibrated: Calibrated, scale: float, given: Sequence[float] | None) -> None:
-    """Refuse a video of another size than its calibration, telling what could be the reason."""
-    if calibrated.size is None:
-        return
-    crop = given or (0.0, 0.0)
-    room = [scale * (side - cut) for side, cut in zip(calibrated.size, crop, strict=True)]
-    # What is cut away on the right and at the bottom changes no calibration.
-    slack = [r - s for s, r in zip(video.size, room, strict=True)]
-    if min(crop) >= 0.0 and min(slack) >= -0.5 and (given is not None or max(slack) <= 0.5):
-        return
-    sizes = ["{}x{}".format(*size) for size in (calibrated.size, video.size)]
-    rule = f"{sizes[0]} pixels, as camera {calibrated.name} was calibrated"
-    if scale != 1.0 or given is not None:
-        rule += f" (with scale {scale:g} and crop_px {list(crop)} of {FILE})"
-    refuse(video.path, rule, sizes[1], _size_remedy(calibrated.name, calibrated.size, video.size))
-
-
-def _size_remedy(name: str, calibrated: tuple[int, int], got: tuple[int, int]) -> str:
-    """What may have happened to a video, and how to say so."""
-    ratio = got[0] / calibrated[0]
-    if abs(ratio - got[1] / calibrated[1]) * min(calibrated) < 0.5:
-        return f"if it was resized, write into {FILE}: [scale] {name} = {ratio:.6g}; --image-scale comes after that"
-    wide, high = (c - g for c, g in zip(calibrated, got, strict=True))
-    if min(wide, high) < 0:
-        return (
-            f"if it was padded, cut it with ffmpeg -vf crop={min(calibrated[0], got[0])}:{min(calibrated[1], got[1])}"
-        )
-    return (
-        f"if {wide} columns and {high} rows were cut away, write into {FILE} how many of them on the left and at the "
-        f"top: [crop_px] {name} = [{wide // 2}, {high // 2}] for both sides alike, [0, 0] for "
-        f"right and bottom; if it was squeezed, calibrate again"
-    )
 
 
 def match_names(stems: Sequence[str], names: Sequence[str], path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from scenes import SyntheticScene
-from scenes.videos import FILE as RECORDING
+from scenes.recording import FILE as RECORDING
 from tests.scenes import videos_folder
 from tests.scenes.colmap_folder import write_colmap
 from tests.scenes.llff_folder import write_llff

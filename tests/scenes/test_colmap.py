@@ -188,7 +188,7 @@ def test_colors_beyond_a_byte_are_refused(scene, tmp_path):
 BROKEN_TEXT = {
     "unknown model": ("cameras.txt", "PINHOLE", "PINHOL", "CAMERA_ID MODEL WIDTH HEIGHT"),
     "too few parameters": ("cameras.txt", "PINHOLE", "OPENCV", "the parameters of that model"),
-    "wider": ("cameras.txt", " 40 24 ", " 41 24 ", "expected 41x24 pixels, got 40x24"),
+    "wider": ("cameras.txt", " 40 24 ", " 41 24 ", "expected 41x24 pixels, as camera cam0 was calibrated, got 40x24"),
     "negative focal": ("cameras.txt", " 40 24 ", " 40 24 -", "fx > 0 and fy > 0"),
     "missing": ("images.txt", " cam0/", " cam9/", "expected a picture, got no such file"),
     "outside": ("images.txt", "cam0/000000", "../../../cam0/000000", "a path inside the folder the pictures"),

@@ -41,7 +41,7 @@ def test_a_picture_is_not_turned_where_the_calibration_fits_as_it_is(tmp_path, o
 @pytest.mark.parametrize("orientation", [None, 1, 3])
 def test_a_picture_on_its_side_that_does_not_say_so_is_refused(tmp_path, orientation):
     path = save(tmp_path / "a.png", np.rot90(UPRIGHT), orientation)
-    with pytest.raises(ValueError, match="expected 16x24 pixels, got 24x16"):
+    with pytest.raises(ValueError, match="expected 16x24 pixels, as camera c was calibrated, got 24x16; turn it"):
         read_image(path, CAMERA)
 
 

@@ -184,7 +184,7 @@ MALFORMED = {
     "some times": (lambda f: f["frames"][2].pop("time"), "time: expected a finite number, got None"),
     "fps zero": (lambda f: f.update(fps=0), "fps: expected a positive number"),
     "tests a number": (lambda f: f.update(test_filenames=3), "test_filenames: expected a list of file paths"),
-    "size of another": (put("w", 41), "expected 41x24 pixels, got 40x24"),
+    "size of another": (put("w", 41), "expected 41x24 pixels, as camera cam1 was calibrated, got 40x24"),
     "some masks": (lambda f: f["frames"][2].pop("mask_path"), "a mask_path for all 3 pictures"),
 }
 

@@ -204,9 +204,7 @@ def _outlines(cameras: Sequence[Camera], misfit: Misfit) -> Finding:
     value += f", {after:.1f} px if cameras were turned since they were calibrated"
     turns = zip(cameras, np.degrees(misfit.turns), strict=True)
     lines = ", ".join(f"{camera.name} = [{', '.join(f'{t:.3f}' for t in turn)}]" for camera, turn in turns)
-    return Finding(
-        "outlines", value, verdict, f"calibrate again, or for videos add to recording.toml: [turn_deg] {lines}"
-    )
+    return Finding("outlines", value, verdict, f"calibrate again, or add to recording.toml: [turn_deg] {lines}")
 
 
 def _delays(cameras: Sequence[Camera], misfit: Misfit) -> Finding:

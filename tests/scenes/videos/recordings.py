@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from scenes import VideosScene, open_scene
-from scenes.videos import FILE
+from scenes.recording import FILE
 from tests.scenes.videos_folder import all_cameras, anipose, write_video
 
 

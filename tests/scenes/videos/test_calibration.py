@@ -6,8 +6,8 @@ import pytest
 
 from scenes import VideosScene, open_scene
 from scenes.calibration import read_calibration
+from scenes.recording import FILE
 from scenes.undistort import Lens, Undistortion
-from scenes.videos import FILE
 from tests.scenes.videos_folder import WRITERS, all_cameras, anipose
 
 LENS = (0.06, -0.08, -0.001, 0.0002, 0.01)
@@ -160,7 +160,7 @@ def test_malformed_calibration_is_refused_with_file_and_field(scene, folder, cas
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("offsets = 3", "expected the fields unit, up, .* got offsets"),
+        ("offsets = 3", "expected the fields scale, .* got offsets"),
         ('unit = "foot"', "unit: expected one of m cm mm, got 'foot'"),
         ('up = "w"', "up: expected one of z -z y"),
         ("fps = 0", r"fps: expected a positive number"),
@@ -171,7 +171,7 @@ def test_malformed_calibration_is_refused_with_file_and_field(scene, folder, cas
         ('[offset_s]\ncam0 = "1"', "offset_s of cam0: expected a finite number"),
         ("[crop_px]\ncam0 = 4", "crop_px of cam0: expected 2 numbers, got 1"),
         ("[scale]\ncam0 = -1.0", "scale of cam0: expected a positive number"),
-        ("scale = 0.5", "scale: expected a table of cameras"),
+        ("turn_deg = 3.0", "turn_deg: expected a table of cameras"),
         ("[turn_deg]\ncam0 = [1, 2]", "turn_deg of cam0: expected 3 numbers, got 2"),
         ("[[", "expected valid TOML"),
     ],

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scenes import open_scene
+from scenes.recording import FILE
 from scenes.video_file import VideoFile
-from scenes.videos import FILE, match_names
+from scenes.videos import match_names
 from tests.scenes.videos.recordings import counted, level
 from tests.scenes.videos_folder import all_cameras, anipose, write_video
 
