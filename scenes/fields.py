@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path, PurePosixPath
+from tokenize import TokenError
+
+import numpy as np
 
 from warpgs.checks import refuse, sentence
 
@@ -22,6 +25,17 @@ def read_object(path: Path) -> dict:
     if not isinstance(fields, dict):
         refuse(path, "a JSON object", type(fields).__name__, AGAIN)
     return fields
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array in a file; mapped, so that the size that its header announces is compared with the file's before
+    anything is read."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(sentence(path, "an .npy file", "none", AGAIN)) from error
+    except (ValueError, EOFError, OSError, TypeError, OverflowError, SyntaxError, TokenError) as error:
+        raise ValueError(sentence(path, "an .npy file of numbers", error, AGAIN)) from error
 
 
 def number(what: object, value: object) -> float:

@@ -21,19 +21,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 
 from scenes.colmap import ColmapScene
-from scenes.fields import AGAIN, camera_name
+from scenes.fields import AGAIN, camera_name, read_npy
 from scenes.pictures import DECODERS, PICTURE_SUFFIXES, check_picture_file, read_image
 from scenes.recording import Recording
 from scenes.shots import HOLD_OUT, as_recorded, natural, paths_by_name
 from scenes.upright import world_from_source
 from scenes.video_clock import Clock, common_clock
 from scenes.video_file import VideoFile, video_paths
-from warpgs.checks import check_camera, check_finite, check_timesteps, refuse, sentence
+from warpgs.checks import check_camera, check_finite, check_timesteps, refuse
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 FILE = "poses_bounds.npy"
@@ -160,11 +159,7 @@ class LlffScene(Scene):
     def _rows(self) -> np.ndarray:
         """The file, shape [n, 17], float64, one row per camera."""
         path = self.root / FILE
-        try:
-            # Mapped, so that the size that its header announces is compared with the file's before anything is read.
-            stored = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError, TypeError, OverflowError, SyntaxError, TokenError) as error:
-            raise ValueError(sentence(path, "an .npy file of numbers", error, AGAIN)) from error
+        stored = read_npy(path)
         shape = getattr(stored, "shape", ())
         if len(shape) != 2 or shape[1] != 17 or stored.dtype.kind not in "fiu":
             got = f"{getattr(stored, 'dtype', type(stored).__name__)} of shape {list(shape)}"

@@ -98,6 +98,18 @@ def _pixels(path: Path, camera: Camera, mode: str | None, *, is_mask: bool = Fal
             raise OSError(sentence(path, "a whole picture", error, "copy the file again")) from error
 
 
+def read_values(path: Path, largest: tuple[int, int]) -> np.ndarray:
+    """The numbers of a picture as they are stored, refused unread where it is larger than ``largest`` [px]."""
+    with _open(path) as picture:
+        if picture.width > largest[0] or picture.height > largest[1]:
+            rule, got = ("{}x{} pixels".format(*size) for size in (largest, picture.size))
+            refuse(path, f"at most {rule}", got, "make it no larger than the picture")
+        try:
+            return np.array(picture)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise OSError(sentence(path, "a whole picture", error, "copy the file again")) from error
+
+
 def read_image(path: Path, camera: Camera) -> np.ndarray:
     """A picture as RGB, uint8, shape [height, width, 3]."""
     with _open_picture(path, camera, is_mask=False) as picture:

@@ -64,7 +64,8 @@ class Recording:
             refuse(what, "a table of cameras among " + ", ".join(self.cameras)[:400], got[:80], "correct the names")
         if camera not in given:
             return None
-        values = given[camera] if isinstance(given[camera], list) else [given[camera]]
+        stated: Any = given[camera]
+        values = stated if isinstance(stated, list) else [stated]
         if len(values) != count:
             refuse(f"{what} of {camera}", f"{count} numbers", len(values))
         return tuple(number(f"{what} of {camera}", value) for value in values)
@@ -88,7 +89,7 @@ class Recording:
             ValueError: another size than the calibration's, not or wrongly explained.
         """
         name, turn = calibrated.name, self.numbers("turn_deg", calibrated.name, 3)
-        (scale,), crop = self.numbers("scale", name, 1) or (1.0,), self.numbers("crop_px", name, 2)
+        scale, crop = (self.numbers("scale", name, 1) or (1.0,))[0], self.numbers("crop_px", name, 2)
         if scale <= 0.0:
             refuse(f"{self.path}: scale of {name}", "a positive number", scale, "state picture / calibration")
         if checked:

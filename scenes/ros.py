@@ -6,6 +6,8 @@
                                     message prints (width, K or k, D or d); plumb_bob, rational_polynomial, equidistant
     <camera>/trajectory.txt         poses in the world of the camera's optical frame, as TUM lines: time [s] tx ty tz
                                     [m] qx qy qz qw; of a camera that stands still one line, its time does not matter
+    <camera>/depth/<time>.png       optional depth images on the pictures: 16 bits in mm, or floats in m as .tif or .npy
+                                    (REP 118); those of the first instant are the starting cloud, see ``scenes.depth``
     trajectory.txt                  instead: poses of the robot, for all cameras that have a
     <camera>/mount.txt              pose of the optical frame on the robot, one TUM line
 
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +34,7 @@ import numpy as np
 import yaml
 from scipy.spatial.transform import Rotation, Slerp
 
+from scenes.depth import DEPTH_SUFFIXES, DepthShot, cloud_of_depths
 from scenes.fields import AGAIN, number
 from scenes.pictures import PICTURE_SUFFIXES
 from scenes.recording import Recording
@@ -40,6 +44,8 @@ from warpgs.checks import check_camera, check_timesteps, refuse, sentence
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 INFO, TRAJECTORY, MOUNT = "camera_info.yaml", "trajectory.txt", "mount.txt"
+DEPTHS = "depth"
+"""The folder of a camera's depth images."""
 FPS = 30.0
 """Of recordings of one instant."""
 LARGEST_INFO = 1_000_000
@@ -103,7 +109,7 @@ class RosScene(Scene):
     root: Path
     """The folder."""
     use_cloud: bool = True
-    """The layout has no cloud: no difference."""
+    """False starts without depth images even where there are some."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
@@ -149,7 +155,7 @@ class RosScene(Scene):
         return Frame(timestep, time_s, self.cameras(split, timestep), images, masks=None)
 
     def point_cloud(self) -> PointCloud | None:
-        return None
+        return self._cloud if self.use_cloud else None
 
     def ground_truth(self) -> GroundTruth | None:
         return None
@@ -164,8 +170,21 @@ class RosScene(Scene):
         for timestep in timesteps:
             for shot in self._instants[timestep]:
                 check_shot(shot.picture.parent, shot)
+        self.point_cloud()
         for split in ("train", "test"):
             self.frame(timesteps[0], split)
+
+    @cached_property
+    def _cloud(self) -> PointCloud | None:
+        half, depths = 0.5 * max(pictures.period_ns for pictures in self._pictures), []
+        time_ns = {p.folder.name: p.times_ns[rows[0]] for p, rows in zip(self._pictures, self._chosen.T, strict=True)}
+        for shot in self._shots("train", 0):
+            folder, here = shot.picture.parent / DEPTHS, time_ns[shot.camera.name]
+            images = _read_pictures(folder, DEPTH_SUFFIXES) if folder.is_dir() else None
+            nearest = 0 if images is None else int(_nearest(images.times_ns, np.array([here]))[0])
+            if images is not None and abs(images.times_ns[nearest] - here) <= half:
+                depths.append(DepthShot(shot, images.paths[nearest], unit=None))
+        return cloud_of_depths(self.root, depths)
 
     def _shots(self, split: Split, timestep: int) -> list[Shot]:
         check_timesteps(self.root, range(timestep, timestep + 1), self.timestep_count)
@@ -234,10 +253,10 @@ def _camera_folders(root: Path) -> list[Path]:
     return sorted(folders, key=lambda path: natural(path.name))
 
 
-def _read_pictures(folder: Path) -> _Pictures:
+def _read_pictures(folder: Path, suffixes: Sequence[str] = PICTURE_SUFFIXES) -> _Pictures:
     stamped = {}
     for path in folder.iterdir():
-        if path.suffix.lower() in PICTURE_SUFFIXES:
+        if path.suffix.lower() in suffixes:
             match = STAMP.fullmatch(path.stem)
             if match is None:
                 refuse(path, "a name such as 1403636579.763556.png [s] or 1403636579763556000.png [ns]", path.name)

@@ -31,6 +31,8 @@ class Shot:
     """None where there is nothing to remove."""
     held_out: bool
     """Whether the recording itself names the picture as one of its test."""
+    depth: Path | None = None
+    """A depth image that lies on the picture, where there is one."""
 
     @property
     def taken(self) -> Camera:

@@ -3,12 +3,14 @@
     fl_x fl_y cx cy w h     intrinsics [px], for all pictures or in each frame; or camera_angle_x, camera_angle_y [rad]
     k1 k2 k3 k4 p1 p2       distortion; with camera_model OPENCV_FISHEYE or is_fisheye, k1..k4 of a fisheye lens
     fps                     instants per second; 30 where it is not given
-    frames[]                file_path, transform_matrix (4x4, world from camera) and, optional, time, mask_path
+    frames[]                file_path, transform_matrix (4x4, world from camera) and, optional, time, mask_path,
+                            depth_file_path
+    depth_unit_scale_factor of stored depths; 0.001 where it is not given, as nerfstudio takes it
 
 Cameras in these files look along -z with y up (OpenGL); ours along z with y down. Principal points count the center of
 the first pixel as 0.5, as ours. The world is taken to be z up, as both programs write it, and its unit is the file's:
-structure from motion knows no scale. What instant-ngp's aabb_scale, scale and offset say of its box is not needed, and
-nerfstudio's ply_file_path is not read.
+structure from motion knows no scale. Depth images of the first timestep are the starting cloud, see ``scenes.depth``.
+What instant-ngp's aabb_scale, scale and offset say of its box is not needed; nerfstudio's ply_file_path is not read.
 
 A video has a ``time`` per frame, or a numbered folder per timestep with the same picture names in each. Only the order
 of times counts. Cameras are told apart by their folder, or by the name of the picture without its last number.
@@ -29,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from scenes.depth import DepthShot, cloud_of_depths
 from scenes.fields import AGAIN, camera_name, inside, number, read_object
 from scenes.pictures import picture_size
 from scenes.recording import Recording
@@ -38,6 +41,7 @@ from warpgs.checks import check_camera, check_masks_not_empty, check_timesteps, 
 from warpgs.types import Camera, Frame, GroundTruth, PointCloud, Scene, Split
 
 FILE = "transforms.json"
+DEPTH_UNIT = "depth_unit_scale_factor"
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 FPS = 30.0
 LENS_MODELS: dict[str, LensModel] = {
@@ -54,7 +58,7 @@ class TransformsScene(Scene):
     root: Path
     """The folder."""
     use_cloud: bool = True
-    """The layout has no cloud that is read: no difference."""
+    """False starts without depth images even where frames name some."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
@@ -105,7 +109,7 @@ class TransformsScene(Scene):
         )
 
     def point_cloud(self) -> PointCloud | None:
-        return None
+        return self._cloud if self.use_cloud else None
 
     def ground_truth(self) -> GroundTruth | None:
         return None
@@ -122,6 +126,7 @@ class TransformsScene(Scene):
         for timestep in timesteps:
             for shot in self._instants[timestep].values():
                 check_shot(self._path, shot)
+        self.point_cloud()
         for split in ("train", "test"):
             check_masks_not_empty(f"{self._path}: mask_path", self.frame(timesteps[0], split))
 
@@ -150,6 +155,14 @@ class TransformsScene(Scene):
             )
             instants.append(dict(zip(names, shots, strict=True)))
         return tuple(instants)
+
+    @cached_property
+    def _cloud(self) -> PointCloud | None:
+        unit = number(f"{self._path}: {DEPTH_UNIT}", self._fields.get(DEPTH_UNIT, 0.001))
+        if unit <= 0.0:
+            refuse(f"{self._path}: {DEPTH_UNIT}", "a positive number", unit, "state the unit of the depth images")
+        shots = [shot for shot in self._shots("train", 0) if shot.depth is not None]
+        return cloud_of_depths(self._path, [DepthShot(shot, shot.depth, unit) for shot in shots if shot.depth])
 
     def _shots(self, split: Split, timestep: int) -> list[Shot]:
         check_timesteps(self.root, range(timestep, timestep + 1), self.timestep_count)
@@ -181,7 +194,7 @@ def _shot(
     picture = path.parent / file_path
     if not picture.suffix:  # as instant-ngp reads the synthetic scenes of NeRF
         picture = picture.with_suffix(".png")
-    mask = fields.get("mask_path")
+    mask, depth = fields.get("mask_path"), fields.get("depth_file_path")
     width, height = (_side(what, fields, key) for key in ("w", "h")) if "w" in fields else picture_size(picture)
     calibrated = Camera(name, width, height, _intrinsics(what, fields, width, height), _pose(what, fields))
     check_camera(what, calibrated)
@@ -193,6 +206,7 @@ def _shot(
         camera=pinhole(taken, undistortion),
         undistortion=undistortion,
         held_out=file_path in held_out,
+        depth=None if depth is None else path.parent / inside(f"{path}: depth_file_path", depth, "the scene"),
     )
 
 

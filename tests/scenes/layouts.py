@@ -34,7 +34,7 @@ def _videos(kind: str, root: Path, scene: SyntheticScene, lossless: bool = True)
 
 LAYOUTS: dict[str, Layout] = {
     "panoptic": write_panoptic,
-    "transforms, timed": partial(write_transforms, naming=FOLDER_PER_CAMERA),
+    "transforms, timed": partial(write_transforms, naming=FOLDER_PER_CAMERA, depths=True),
     "transforms, folder per timestep": partial(
         write_transforms, naming=FOLDER_PER_TIMESTEP, timed=False, shared=True, masks=False
     ),
@@ -42,7 +42,7 @@ LAYOUTS: dict[str, Layout] = {
     "colmap, text": partial(write_colmap, naming=_in_folders, kind=".txt"),
     "llff, videos": partial(write_llff, storage="videos"),
     "llff, folders": partial(write_llff, storage="folders"),
-    "ros": write_ros,
+    "ros": partial(write_ros, depths=True),
     "ros, messages": partial(write_ros, message=True),
 } | {f"videos, {kind}": partial(_videos, kind) for kind in videos_folder.WRITERS}
 """What writes all timesteps of a scene, training and held-out cameras alike, by name."""

@@ -17,9 +17,16 @@ PERIOD_NS = 33_333_333
 
 
 def write_ros(
-    root: Path, scene: SyntheticScene, *, message: bool = False, model: str = "plumb_bob", d: Sequence[float] = ()
+    root: Path,
+    scene: SyntheticScene,
+    *,
+    message: bool = False,
+    model: str = "plumb_bob",
+    d: Sequence[float] = (),
+    depths: bool = False,
 ) -> Path:
-    """Every camera stands still. Times are in seconds in one half of the cameras, in nanoseconds in the other."""
+    """Every camera stands still. Times are in seconds in one half of the cameras, in nanoseconds in the other. Depth
+    images, if asked for, are in metres and a millisecond late."""
     for timestep in range(scene.timestep_count):
         for split in ("train", "test"):
             frame = scene.frame(timestep, split)
@@ -27,6 +34,10 @@ def write_ros(
                 time_ns = START_NS + timestep * PERIOD_NS
                 name = seconds(time_ns) if int(camera.name) % 2 else str(time_ns)
                 save(root / f"cam{camera.name}" / f"{name}.png", picture)
+                if depths:
+                    path = root / f"cam{camera.name}" / "depth" / f"{seconds(time_ns + 10**6)}.npy"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    np.save(path, scene.depth(timestep, camera))
                 write_info(root / f"cam{camera.name}" / "camera_info.yaml", camera, message, model, d)
                 write_tum(root / f"cam{camera.name}" / "trajectory.txt", [0], [camera.world_from_camera])
     return root

@@ -28,6 +28,7 @@ def write_transforms(
     timed: bool = True,
     shared: bool = False,
     masks: bool = True,
+    depths: bool = False,
     extra: dict[str, Any] | None = None,
 ) -> Path:
     """Write every timestep of ``scene``, training and test cameras alike.
@@ -36,6 +37,7 @@ def write_transforms(
         timed: Whether frames state their time.
         shared: Whether the intrinsics stand once for all frames.
         masks: Whether frames name a mask; only training cameras of the scene have them.
+        depths: Whether frames name a depth image, of 16 bits in thousandths.
         extra: Fields added to the file.
     """
     entries, tests = [], []
@@ -49,6 +51,9 @@ def write_transforms(
                 if masks:
                     entry["mask_path"] = name.replace("images/", "masks/")
                     save(root / entry["mask_path"], frame.masks[i])
+                if depths:
+                    entry["depth_file_path"] = name.replace("images/", "depths/")
+                    save(root / entry["depth_file_path"], millimetres(scene.depth(timestep, camera)))
                 if timed:
                     entry["time"] = timestep / scene.timestep_count
                 if not shared:
@@ -60,6 +65,10 @@ def write_transforms(
     fields |= intrinsics(scene.cameras("train")[0]) if shared else {}
     (root / FILE).write_text(json.dumps(fields))
     return root
+
+
+def millimetres(depth: np.ndarray) -> np.ndarray:
+    return (1000.0 * depth).round().astype(np.uint16)
 
 
 def opengl_pose(camera: Camera) -> np.ndarray:
