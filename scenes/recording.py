@@ -126,6 +126,8 @@ def _size_remedy(calibrated: Camera, size: tuple[int, int]) -> str:
         return "turn it as it was when it was calibrated"
     bare = re.fullmatch(r"[\w-]+", calibrated.name, re.ASCII)
     name, known = calibrated.name if bare else json.dumps(calibrated.name), (calibrated.width, calibrated.height)
+    if size == known:
+        return f"these pictures were neither resized nor cut: take {name} out of [scale] and [crop_px]"
     ratio = size[0] / known[0]
     if abs(ratio - size[1] / known[1]) * min(known) < 0.5:
         return (

@@ -71,6 +71,13 @@ def test_wrong_explanations_are_refused_with_what_was_said(root):
         open_scene(root).validate(range(2))
 
 
+def test_lines_without_need_are_refused(scene, tmp_path):
+    LAYOUTS["ros"](tmp_path, scene)
+    (tmp_path / FILE).write_text("scale = 0.5\n")
+    with pytest.raises(ValueError, match=r"got 40x24; these pictures were neither resized nor cut: take cam0 out of"):
+        open_scene(tmp_path).validate(range(1))
+
+
 @pytest.mark.parametrize("layout", [*OF_PICTURES, "videos, anipose"])
 def test_cameras_are_turned_back_in_every_layout(scene, layout, tmp_path):
     LAYOUTS[layout](tmp_path, scene)
