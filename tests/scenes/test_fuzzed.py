@@ -7,13 +7,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scenes import open_scene
+from scenes.recording import FILE
 from scenes.synthetic import tumble
 from tests.scenes.fuzzing import EXAMPLES, bounded, broken, files_to_break
 from tests.scenes.layouts import LAYOUTS
 from tests.scenes.panoptic_folder import TINY
 
 # What masks of one's own are read from is moved out of the same folder.
-FOLDERS = LAYOUTS | {"masks": LAYOUTS["panoptic"]}
+FOLDERS = LAYOUTS | {"masks": LAYOUTS["panoptic"], "recording": LAYOUTS["panoptic"]}
+SAID = "scale = 1.0\ncrop_px = [0, 0]\n[turn_deg]\n0 = [0.1, -0.2, 0.3]\n1 = [0.0, 0.0, 1e-3]\n"
 
 
 @pytest.fixture(scope="module", params=FOLDERS)
@@ -23,6 +25,8 @@ def folder(request, tmp_path_factory):
     FOLDERS[request.param](root, tumble(TINY))
     if request.param == "masks":
         shutil.move(root / "seg", root / "masks")
+    if request.param == "recording":
+        (root / FILE).write_text(SAID)
     read_all(root)
     return root
 

@@ -10,6 +10,7 @@ from scenes.synthetic import tumble
 from scenes.undistort import Lens, Undistortion
 from tests.scenes.panoptic_folder import TINY
 from tests.scenes.ros_folder import PERIOD_NS, START_NS, write_ros, write_tum
+from warpgs.cli.inspect import _frame_errors
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,7 @@ def test_poses_are_interpolated_to_the_time_of_each_picture(scene, folder):
         still = scene.cameras("train")[1].world_from_camera
         np.testing.assert_allclose(read.cameras("train", timestep)[1].world_from_camera, still, atol=1e-9)
     np.testing.assert_allclose(read.time_errors_s[:, 2], late / 1e9)
+    np.testing.assert_allclose(_frame_errors(read), read.time_errors_s * read.fps)
 
 
 def test_nothing_is_extrapolated(folder):

@@ -153,11 +153,11 @@ def _all_cameras(scene: Scene, timestep: int) -> tuple[Camera, ...]:
 
 def _frame_errors(scene: Scene) -> np.ndarray | None:
     """How far from its instant each picture was taken [frames], where a recording tells."""
-    from scenes import MaskedScene, PlacedScene, VideosScene
+    from scenes import MaskedScene, PlacedScene, RosScene, VideosScene
 
     while isinstance(scene, MaskedScene | PlacedScene):
         scene = scene.scene
-    return scene.time_errors_s * scene.fps if isinstance(scene, VideosScene) else None
+    return scene.time_errors_s * scene.fps if isinstance(scene, RosScene | VideosScene) else None
 
 
 def _misfit(scene: Scene, timesteps: range, frame: Frame) -> Misfit | None:

@@ -215,5 +215,5 @@ def _delays(cameras: Sequence[Camera], misfit: Misfit) -> Finding:
     if misfit.delay_errors.max() > SURE:
         return Finding("delays", value, "unknown", "outlines that move faster, or better masks, would tell")
     verdict = _graded(max(abs(delay) - 2.0 * error, 0.0), FRAMES)
-    remedy = "other frames mend half a frame and more (offset_s in recording.toml); less blurs what moves fast"
+    remedy = "other frames mend half a frame and more (videos: offset_s in recording.toml); less blurs what moves fast"
     return Finding("delays", value, verdict, "" if verdict == "good" else remedy)
