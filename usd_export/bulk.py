@@ -73,7 +73,7 @@ class Bulk:
 
     def reserve(self, attribute: Usd.Attribute, kind: type, values: np.ndarray, time: Usd.TimeCode) -> None:
         """Author a placeholder for an array of the size of ``values``, whose numbers do not matter yet."""
-        index, (crate_type, element) = self._at_once.index(values, time), KINDS[kind]
+        index, (crate_type, element) = self._at_once.index(kind, values, time), KINDS[kind]
         if index == len(self._sizes):
             numbers = element.itemsize * len(values)
             self._sizes.append(struct.calcsize("<Q") + numbers + -numbers % ALIGNMENT)
@@ -143,15 +143,15 @@ class _AtOnce:
 
     def __init__(self) -> None:
         self._time, self._count = None, 0
-        self._known: dict[int, tuple[int, np.ndarray]] = {}  # with the array: its id is another's once it is gone
+        # With the array: its identity is another's once it is gone.
+        self._known: dict[tuple[type, int], tuple[int, np.ndarray]] = {}
 
-    def index(self, values: np.ndarray, time: Usd.TimeCode) -> int:
+    def index(self, kind: type, values: np.ndarray, time: Usd.TimeCode) -> int:
         if time != self._time:
             self._time, self._known = time, {}
-        if id(values) not in self._known:
-            self._known[id(values)] = (self._count, values)
-            self._count += 1
-        return self._known[id(values)][0]
+        index, _ = self._known.setdefault((kind, id(values)), (self._count, values))
+        self._count += index == self._count
+        return index
 
 
 class _Writer:
@@ -162,7 +162,7 @@ class _Writer:
         self._at_once, self._written, self._asked = _AtOnce(), 0, 0
 
     def __call__(self, attribute: Usd.Attribute, kind: type, values: np.ndarray, time: Usd.TimeCode) -> None:
-        if self._at_once.index(values, time) < self._written:
+        if self._at_once.index(kind, values, time) < self._written:
             return
         self._written += 1
         numbers = np.ascontiguousarray(values, KINDS[kind][1].base)

@@ -19,7 +19,7 @@ STEPS = 37
 """More than lie between two saves: rows of samples are left behind."""
 
 
-@pytest.fixture(params=["raw", "raw half", "dcc", "rigid", "even", "one particle", "two timesteps"])
+@pytest.fixture(params=["raw", "raw half", "dcc", "dcc half", "rigid", "even", "one particle", "two timesteps"])
 def case(request: pytest.FixtureRequest) -> dict:
     tracks = with_judgments(with_births(make_tracks(STEPS, 61)))
     if request.param == "rigid":
@@ -31,7 +31,7 @@ def case(request: pytest.FixtureRequest) -> dict:
         tracks = make_tracks(STEPS, 1, 0)
     if request.param == "two timesteps":
         tracks = make_tracks(2)
-    form = "dcc" if request.param == "dcc" else "raw"
+    form = "dcc" if "dcc" in request.param else "raw"
     return {"tracks": tracks, "options": UsdOptions(form=form, half="half" in request.param)}
 
 
