@@ -59,7 +59,8 @@ def _rows(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 def _in_space(frame: Frame, points_world: np.ndarray | None) -> Figure:
     figure = Figure(figsize=(11, 8), layout="constrained")
-    axes = figure.add_subplot(projection="3d")
+    # By depth, Matplotlib hides a camera that is seen from behind under its own picture.
+    axes = figure.add_subplot(projection="3d", computed_zorder=False)
     assert isinstance(axes, Axes3D)
     centers = np.stack([camera.center_world for camera in frame.cameras])
     depth = 0.2 * max(float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max()), 1e-6)
@@ -71,10 +72,10 @@ def _in_space(frame: Frame, points_world: np.ndarray | None) -> Figure:
         rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(camera.intrinsics).T
         plane = depth * rays @ camera.world_from_camera[:3, :3].T + camera.center_world
         colors = np.asarray(small) / 255.0
-        axes.plot_surface(*np.moveaxis(plane, 2, 0), facecolors=colors, rstride=1, cstride=1, shade=False)
+        axes.plot_surface(*np.moveaxis(plane, 2, 0), facecolors=colors, rstride=1, cstride=1, shade=False, zorder=1)
         for corner in plane[[0, 0, -1, -1], [0, -1, 0, -1]]:
-            axes.plot(*np.stack([camera.center_world, corner]).T, color="tab:blue", linewidth=0.7)
-        axes.text(*camera.center_world, camera.name, fontsize=7)
+            axes.plot(*np.stack([camera.center_world, corner]).T, color="tab:blue", linewidth=0.7, zorder=2)
+        axes.text(*camera.center_world, camera.name, fontsize=7, zorder=3)
     if points_world is not None:
         inner = points_world[np.linalg.norm(points_world - centers.mean(axis=0), axis=1) < 8.0 * depth]
         inner = inner[:: max(1, len(inner) // MOST_POINTS)]
