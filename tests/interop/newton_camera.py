@@ -18,9 +18,10 @@ from warpgs.types import Camera, Gaussians
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0])
 MIN_RESPONSE = 0.004
 """Newton cuts splats at a tenth of their height unless told otherwise; this is the last 8-bit gray level, as ours."""
-SORTING = newton.Gaussian.SortingMode.RAY_HIT_DISTANCE
-"""The one order that Newton 1.8 gets right: for zDepth, which files ask for, it moves each center by its own product
-with the scales, in the splat's axes (``ray_gsplat_hit_response``); for cameraDistance it mixes two frames."""
+UNIT = 1000.0
+"""Sorting by zDepth, which files ask for, Newton 1.8 takes each center to be off by its own product with the scales
+(``gaussian_center_world`` in ``ray_gsplat_hit_response``): by a centimeter, which changes the order. The same splats in
+kilometers, in a frame that is scaled back to meters, are off by a thousandth of that."""
 MAX_HITS = 100
 """Newton counts splats at its every ``gaussians_max_num_hits``-th hit twice: one pass for all."""
 FINER = 5
@@ -55,8 +56,8 @@ def photograph(path: Path, camera: Camera) -> NewtonPicture:
     builder = load(path)
     for index, source in enumerate(builder.shape_source):
         if isinstance(source, newton.Gaussian):
-            source._min_response = MIN_RESPONSE
-            source._sorting_mode = SORTING
+            builder.shape_source[index] = _in_kilometers(source)
+            builder.shape_scale[index] = wp.vec3(UNIT, UNIT, UNIT)
         else:
             builder.shape_flags[index] &= ~int(newton.ShapeFlags.VISIBLE)
     model = builder.finalize(device="cpu")
@@ -96,6 +97,20 @@ def likeness(picture: NewtonPicture, path: Path, gaussians: Gaussians, camera: C
         errors.append(picture.color[here] - expected)
     joined = np.concatenate(errors)
     return float(-10.0 * np.log10(np.mean(joined**2))), len(joined) / picture.prim.size
+
+
+def _in_kilometers(gaussian: newton.Gaussian) -> newton.Gaussian:
+    return newton.Gaussian(
+        positions=gaussian.positions / UNIT,
+        rotations=gaussian.rotations,
+        scales=gaussian.scales / UNIT,
+        opacities=gaussian.opacities,
+        sh_coeffs=gaussian.sh_coeffs,
+        sh_degree=gaussian.sh_degree,
+        sh_color_space=gaussian.sh_color_space,
+        min_response=MIN_RESPONSE,
+        sorting_mode=gaussian.sorting_mode,
+    )
 
 
 def _pose(camera: Camera) -> wp.array:
