@@ -12,13 +12,13 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import tyro
 import warp as wp
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from scenes import open_scene
 from tests.benchmarks.accuracy import file_stem, parse_setting
@@ -27,8 +27,9 @@ from warpgs.evaluate.trajectories import follow_in_space
 from warpgs.files import whole_file
 from warpgs.run import Run
 from warpgs.track import track
-from warpgs.track.confidence import RANGES, TOLERANCE_RADII, confidence, features
+from warpgs.track.confidence import RANGES, TOLERANCE_RADII, Model, confidence, features, sight
 from warpgs.track.evidence import Evidence
+from warpgs.types import GroundTruth, Tracks
 
 PRESET = "fast"
 HASTY = "fast:follow.free.steps=30,follow.rigid.steps=30,follow.rigid.first_steps=90"
@@ -68,13 +69,13 @@ class Samples:
     """All (instant, track) of one recording after the first instant."""
 
     evidence: Evidence
-    """Of the particles that carry the tracks, shape [s] each."""
+    """Of the particles that carry the tracks, shape [instants, tracks] each."""
     error: np.ndarray
-    """Distance from the truth [scene radii], shape [s]."""
+    """Distance from the truth [scene radii], shape [instants, tracks]."""
 
     @property
     def right(self) -> np.ndarray:
-        """Whether the track is where it should be, shape [s], bool."""
+        """Whether the track is where it should be, shape [instants, tracks], bool."""
         return self.error <= TOLERANCE_RADII
 
 
@@ -85,19 +86,14 @@ def main(calibration: Calibration) -> None:
     for given, usual in ((calibration.fit, FIT), (calibration.verify, VERIFY)):
         names = tuple((scene, PRESET) for scene in given) or usual
         sets.append({f"{scene}, {setting}": collect(scene, setting, calibration) for scene, setting in names})
-    coefficients, intercept = fit(list(sets[0].values()))
-    print("COEFFICIENTS = {")
-    for name, value in zip(RANGES, coefficients, strict=True):
-        print(f'    "{name}": {value:.4g},')
-    print("}")
-    print(f"INTERCEPT = {intercept:.4g}\n")
+    model = fit(list(sets[0].values()))
+    for name, value in asdict(model).items():
+        print(f"    {name}: float = {value:.4g}")
     for title, samples in zip(("fitted on", "checked on"), sets, strict=True):
         print(f"{title}, with these and with those in warpgs/track/confidence.py")
         for name, of_one in samples.items():
-            print(f"  {name}: {line(judge(of_one, coefficients, intercept))}")
-            print(
-                f"  {'':>{len(name)}}  {line(reliability(confidence(of_one.evidence), of_one.error, TOLERANCE_RADII))}"
-            )
+            print(f"  {name}: {line(judge(of_one, model))}")
+            print(f"  {'':>{len(name)}}  {line(judge(of_one, Model()))}")
 
 
 def collect(scene_name: str, setting: str, calibration: Calibration) -> Samples:
@@ -121,21 +117,29 @@ def follow(scene_name: str, setting: str, count: int) -> Samples:
     with tempfile.TemporaryDirectory() as folder:
         with Run.create(Path(folder) / "run", scene, config, timesteps=range(count)) as run:
             seen = [state.evidence for state in track(scene, config, run=run)]
-        tracks, truth = run.tracks(), scene.ground_truth()
+        return samples_of(run.tracks(), scene.ground_truth(), seen)
+
+
+def samples_of(tracks: Tracks, truth: GroundTruth, seen: Sequence[Evidence]) -> Samples:
+    """Compare what was tracked, with the evidence of each timestep, with the truth."""
     followed = follow_in_space(tracks, truth)
     judged = followed.particle < len(seen[0].visibility)
     rows = followed.particle[judged]
-    over_time = {f.name: np.concatenate([getattr(each, f.name)[rows] for each in seen[1:]]) for f in fields(Evidence)}
+    over_time = {f.name: np.stack([getattr(each, f.name)[rows] for each in seen[1:]]) for f in fields(Evidence)}
     radius = tracks.tolerance / TOLERANCE_RADII
-    return Samples(Evidence(**over_time), followed.errors().distance[:, judged].ravel() / radius)
+    return Samples(Evidence(**over_time), followed.errors().distance[:, judged] / radius)
 
 
-def fit(samples: Sequence[Samples]) -> tuple[np.ndarray, float]:
-    """Coefficients and intercept of the logistic model with the largest likelihood; every recording weighs the same."""
-    x = np.concatenate([features(each.evidence) for each in samples])
-    y = np.concatenate([each.right for each in samples]).astype(np.float64)
-    weight = np.concatenate([np.full(len(each.error), 1.0 / (len(each.error) * len(samples))) for each in samples])
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
+def fit(samples: Sequence[Samples]) -> Model:
+    """The model with the largest likelihood; every recording weighs the same.
+
+    What pictures tell is fitted where they decide; then ``kept``, to how all goes on.
+    """
+    x = np.concatenate([features(each.evidence).reshape(-1, len(RANGES)) for each in samples])
+    y = np.concatenate([each.right.ravel() for each in samples]).astype(np.float64)
+    even = np.concatenate([np.full(each.error.size, 1.0 / (each.error.size * len(samples))) for each in samples])
+    weight = even * np.concatenate([sight(each.evidence).ravel() for each in samples])
+    mean, spread = np.average(x, axis=0, weights=weight), x.std(axis=0) + 1e-9
     z = (x - mean) / spread
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
@@ -145,14 +149,30 @@ def fit(samples: Sequence[Samples]) -> tuple[np.ndarray, float]:
         return value, np.append(z.T @ residual + 2.0 * RIDGE * slopes, residual.sum())
 
     found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
-    coefficients = found[:-1] / spread
-    return coefficients, float(found[-1] - coefficients @ mean)
+    slopes = found[:-1] / spread
+    shown = Model(**dict(zip(RANGES, slopes.tolist(), strict=True)), intercept=float(found[-1] - slopes @ mean))
+
+    def unlikely(kept: float) -> float:
+        called = np.concatenate([said(each, replace(shown, kept=kept)).ravel() for each in samples])
+        called = np.clip(called, 1e-3, 1.0 - 1e-3)
+        return float(-(even * np.where(y > 0.5, np.log(called), np.log(1.0 - called))).sum())
+
+    return replace(shown, kept=float(minimize_scalar(unlikely, bounds=(0.5, 1.0), method="bounded").x))
 
 
-def judge(samples: Samples, coefficients: np.ndarray, intercept: float) -> Reliability:
+def said(samples: Samples, model: Model) -> np.ndarray:
+    """What a model says of all samples, shape [instants, tracks]."""
+    called, before = [], np.ones(samples.error.shape[1], np.float32)
+    for index in range(len(samples.error)):
+        now = Evidence(**{field.name: getattr(samples.evidence, field.name)[index] for field in fields(Evidence)})
+        before = confidence(now, before, model)
+        called.append(before)
+    return np.stack(called)
+
+
+def judge(samples: Samples, model: Model) -> Reliability:
     """How a model does on a recording."""
-    called = 0.5 + 0.5 * np.tanh(0.5 * (features(samples.evidence) @ coefficients + intercept))
-    return reliability(called, samples.error, TOLERANCE_RADII)
+    return reliability(said(samples, model), samples.error, TOLERANCE_RADII)
 
 
 def line(found: Reliability) -> str:

@@ -15,10 +15,13 @@ from warpgs.priors import Rest, fit_local_rotations
 from warpgs.reconstruct.objective import Objective
 from warpgs.run import Run
 from warpgs.track import track
-from warpgs.track.confidence import COEFFICIENTS, RANGES, TOLERANCE_RADII, confidence
+from warpgs.track.confidence import BLIND, MODEL, RANGES, SIGHTED, TOLERANCE_RADII, confidence
 from warpgs.track.evidence import MOST_VIEWS, SUMS, Evidence, Witness, evidence, signals_kernel, spread
 from warpgs.track.working import WorkingFrame
 from warpgs.types import Camera, Frame, Gaussians
+
+NEW = np.ones(288, np.float32)
+"""What is said of particles before their first timestep."""
 
 
 def typical(**change: float) -> Evidence:
@@ -123,7 +126,7 @@ def test_what_slides_over_its_surface_is_trusted_less_where_it_tears_off():
     means, torn = walls.means.copy(), np.zeros(288, bool)
     torn[:144] = walls.means[:144, 2] > 0.0  # the upper half of the first wall
     means[torn, 1] += 0.1
-    right, wrong = (confidence(evidence(*look(each, walls))) for each in (walls, replace(walls, means=means)))
+    right, wrong = (confidence(evidence(*look(each, walls)), NEW) for each in (walls, replace(walls, means=means)))
     assert right[:144].min() > 0.95 and (wrong[torn] < right[torn]).all() and wrong[torn].min() < 0.5
 
 
@@ -133,7 +136,7 @@ def test_what_is_scattered_off_its_surface_is_not_trusted():
     means[:144] += np.random.default_rng(1).normal(scale=0.05, size=(144, 3)).astype(np.float32)
     sums, particles, rest = look(replace(walls, means=means), walls)
     fit_local_rotations(particles.means, particles.rotations, rest, particles.rotations)  # as after every timestep
-    found = confidence(evidence(sums, particles, rest))
+    found = confidence(evidence(sums, particles, rest), NEW)
     assert np.median(found[:144]) < 0.1 and found[:144].max() < 0.5
 
 
@@ -159,13 +162,23 @@ def test_one_particle_that_turns_alone_disagrees():
 def test_confidence_goes_one_way_with_each_piece_of_evidence(name: str):
     good = float(getattr(typical(), name)[0])
     sign = 1.0 if name in ("seen", "contrast") else -1.0
-    found = [float(confidence(typical(**{name: factor * good}))[0]) for factor in (0.2, 1.0, 5.0)]
-    assert sign * COEFFICIENTS[name] >= 0.0 and (sign * np.diff(found) >= 0.0).all()
+    found = [float(confidence(typical(**{name: factor * good}), np.zeros(1))[0]) for factor in (0.2, 1.0, 5.0)]
+    assert sign * getattr(MODEL, name) >= 0.0 and (sign * np.diff(found) >= 0.0).all()
+
+
+def test_what_is_out_of_sight_is_trusted_as_before_and_less_each_timestep():
+    before = np.array([0.9], np.float32)
+    seen = [float(confidence(typical(seen=share), before)[0]) for share in (0.0, BLIND, SIGHTED)]
+    np.testing.assert_allclose(seen[:2], 0.9 * MODEL.kept, rtol=1e-6)
+    assert seen[2] == confidence(typical(seen=SIGHTED), np.zeros(1))[0]
+    for _ in range(5):
+        before = confidence(typical(seen=0.0), before)
+    np.testing.assert_allclose(before, 0.9 * MODEL.kept**5, rtol=1e-5)
 
 
 def test_evidence_that_is_extreme_gives_probabilities():
     for value in (0.0, 1e9):
-        found = confidence(Evidence(*(np.full(1, value, np.float32) for _ in fields(Evidence))))
+        found = confidence(Evidence(*(np.full(1, value, np.float32) for _ in fields(Evidence))), np.ones(1))
         assert 0.0 <= found[0] <= 1.0
 
 

@@ -31,6 +31,16 @@ def write_npz(path: Path, arrays: Arrays) -> None:
         np.savez(temporary, **{name: np.ascontiguousarray(array) for name, array in arrays.items()})
 
 
+def share_bytes(shares: np.ndarray) -> np.ndarray:
+    """Shares 0..1 as they are stored, uint8."""
+    return np.rint(SHARE_STEPS * shares).astype(np.uint8)
+
+
+def shares_of(stored: np.ndarray) -> np.ndarray:
+    """Shares 0..1 from ``share_bytes``, float32."""
+    return stored.astype(np.float32) / np.float32(SHARE_STEPS)
+
+
 def judgment_arrays(judgment: Judgment) -> dict[str, np.ndarray]:
     """A judgment as it is stored.
 
@@ -42,7 +52,7 @@ def judgment_arrays(judgment: Judgment) -> dict[str, np.ndarray]:
         shares = getattr(judgment, name)
         if not ((shares >= 0.0) & (shares <= 1.0)).all():
             refuse(name, "shares 0..1", f"{np.min(shares)} to {np.max(shares)}")
-        arrays[name] = np.rint(SHARE_STEPS * shares).astype(np.uint8)
+        arrays[name] = share_bytes(shares)
     return arrays | {"tolerance": np.array([judgment.tolerance], np.float64)}
 
 
@@ -50,7 +60,7 @@ def read_judgment(arrays: Arrays) -> Judgment | None:
     """The judgment among the arrays of a pose; None where there is none."""
     if JUDGMENT[0] not in arrays:
         return None
-    shares = {name: arrays[name].astype(np.float32) / np.float32(SHARE_STEPS) for name in JUDGMENT[:2]}
+    shares = {name: shares_of(arrays[name]) for name in JUDGMENT[:2]}
     return Judgment(**shares, tolerance=float(arrays["tolerance"][0]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +24,8 @@ from warpgs.reconstruct.motion import MotionMasks
 from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.refine import joined_turns, turned_cameras
 from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
-from warpgs.run import Run
+from warpgs.run import Pose, Run
+from warpgs.run.arrays import share_bytes, shares_of
 from warpgs.track.births import Newcomers, fit_newcomers
 from warpgs.track.confidence import TOLERANCE_RADII, confidence
 from warpgs.track.config import FollowConfig, TrackConfig
@@ -240,6 +241,7 @@ class _Follower:
         self._newcomers = Newcomers(config.follow.births, config.reconstruct.seed, engine.device, self._unexplained)
         self._grow(Generations((first.gaussians, *births)))
         self.poses: Poses = self._generations.all.means, self._generations.all.rotations_wxyz
+        self._confidence = np.ones(len(self.poses[0]), np.float32)
 
     def _grow(self, generations: Generations) -> None:
         self._generations = generations
@@ -256,12 +258,16 @@ class _Follower:
         waited = self._newcomers.waited
         return {"waited": np.array([waited], np.int32)} if waited else {}
 
-    def restore(self, last: Poses, before: Poses | None, extra: Mapping[str, np.ndarray] | None = None) -> None:
-        """Go on from stored poses, None before the first."""
+    def resume(self, last: Pose, before: Pose | None) -> None:
+        """Go on from what a run stored of a timestep and of the one before, None before the first."""
+        self._restore(*(pose and (pose.means, pose.rotations_wxyz) for pose in (last, before)))
+        self._newcomers.waited = int(last.extra["waited"][0]) if "waited" in last.extra else 0
+        if last.judgment is not None:
+            self._confidence = last.judgment.confidence
+
+    def _restore(self, last: Poses, before: Poses | None) -> None:
         self.poses = last
         self._tracker.restore(last, before)
-        if extra is not None:
-            self._newcomers.waited = int(extra["waited"][0]) if "waited" in extra else 0
 
     def step(self, frame: Frame, progress: Progress | None) -> tuple[dict[str, float], Gaussians | None]:
         """One more timestep: how it matches, as ``Tracker.step`` says, and the particles of what entered."""
@@ -274,17 +280,19 @@ class _Follower:
             return match, None
         self._grow(Generations((*self._generations.parts, born)))
         last = np.concatenate([self.poses[0], born.means]), np.concatenate([self.poses[1], born.rotations_wxyz])
-        self.restore(last, before)
+        self._restore(last, before)
+        self._confidence = np.append(self._confidence, np.ones(len(born), np.float32))
         return match, born
 
     def judge(self, frame: Frame) -> tuple[Judgment, Evidence]:
         """How far the poses at this timestep can be trusted, in the order of storage, and what that rests on."""
         evidence = self._tracker.evidence(frame)
         judged = self._generations.order[: len(evidence.visibility)]
-        shares = {"confidence": confidence(evidence), "visibility": evidence.visibility}
+        shares = {"confidence": confidence(evidence, self._confidence[judged]), "visibility": evidence.visibility}
         stored = {name: np.ones(len(self.poses[0]), np.float32) for name in shares}
         for name, of_moving in shares.items():
             stored[name][judged] = of_moving
+        self._confidence = shares_of(share_bytes(stored["confidence"]))  # as a resumed run reads it
         return Judgment(**stored, tolerance=TOLERANCE_RADII * self._engine.working.unit_m), evidence
 
     def _missed(self, predicted: Particles, frame: Frame) -> bool:
@@ -340,6 +348,5 @@ def _resumed(engine: _Engine, run: Run, done: Sequence[int]) -> _Follower:
     first = _First(run.gaussians(), (tracks.camera_log_gains, tracks.camera_offsets), tracks.camera_turns)
     follower = _Follower(engine, first, list(run.births().values()))
     last, *before = (run.read_pose(timestep) for timestep in reversed(done[-2:]))
-    poses = [(pose.means, pose.rotations_wxyz) for pose in (last, *before)]
-    follower.restore(poses[0], poses[1] if before else None, last.extra)
+    follower.resume(last, before[0] if before else None)
     return follower
