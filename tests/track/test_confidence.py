@@ -214,3 +214,14 @@ def test_judging_changes_no_track(recording, tmp_path, monkeypatch):
     assert judged.means.tobytes() == blind.means.tobytes()
     assert judged.rotations_wxyz.tobytes() == blind.rotations_wxyz.tobytes()
     assert result_bytes(tmp_path / "judged") != result_bytes(tmp_path / "blind")
+
+
+def test_a_resumed_run_remembers_how_sure_it_was(recording, tmp_path, monkeypatch):
+    monkeypatch.setattr(Witness, "look", lambda self, particles, moving: np.zeros((moving, SUMS), np.float32))
+    track_into(tmp_path, recording, QUICK, stop=2)
+    track_into(tmp_path, recording, QUICK, resume=True)
+    tracks = Run.open(tmp_path).tracks()
+    confidence_over_time = tracks.confidence[:, : int((tracks.foreground >= 0.5).sum())]
+    np.testing.assert_allclose(
+        confidence_over_time.T, [MODEL.kept ** np.arange(1, 4)] * confidence_over_time.shape[1], atol=0.005
+    )
