@@ -2,8 +2,7 @@
 
     python -m tests.benchmarks.calibration --folder samples
 
-Every recording is tracked twice or more: with the preset, and with too few steps, so that there is enough that goes
-wrong. What was tracked is kept in the folder and not tracked again. Prints the lines to paste into
+What was tracked is kept in the folder and not tracked again. Prints the lines to paste into
 warpgs/track/confidence.py, and how well those that stand there now do.
 """
 
@@ -31,19 +30,12 @@ from warpgs.track.confidence import RANGES, TOLERANCE_RADII, Model, confidence, 
 from warpgs.track.evidence import Evidence
 from warpgs.types import GroundTruth, Tracks
 
-PRESET = "fast"
-HASTY = "fast:follow.free.steps=30,follow.rigid.steps=30,follow.rigid.first_steps=90"
-BLIND = "fast:follow.free.steps=12,follow.rigid.steps=15,follow.rigid.first_steps=60"
-FIT = (
-    ("tumble", PRESET), ("tumble", HASTY), ("tumble", BLIND), ("plain", PRESET), ("plain", HASTY), ("plain", BLIND),
-    ("thin", PRESET), ("thin", BLIND), ("cloth", PRESET), ("cloth", BLIND), ("hidden", PRESET),
-    ("tumble+four", PRESET), ("tumble+four", BLIND), ("stack", PRESET), ("stack", BLIND), ("enter+take2", PRESET),
-)  # fmt: skip
-"""Recordings and settings that the coefficients are fitted on."""
+FIT = ("tumble", "plain", "thin", "cloth", "stack", "hidden", "enter+take2", "tumble+four")
+"""Scenes that the coefficients are fitted on."""
+VANISH = ("hidden", "enter+take2")
+"""Those of them in which something goes out of sight, which memory is fitted on."""
 VERIFY = (
-    ("arm", PRESET), ("arm", BLIND), ("enter", PRESET), ("cloth+take2", PRESET), ("cloth+take2", BLIND),
-    ("tumble+take2+ragged_masks", PRESET), ("tumble+take2+ragged_masks", BLIND), ("hidden+take2", PRESET),
-    ("plain+take2", PRESET), ("plain+take2", HASTY), ("plain+take2", BLIND), ("stack+take2", PRESET),
+    "arm", "enter", "hidden+take2", "cloth+take2", "plain+take2", "stack+take2", "tumble+take2+ragged_masks",
 )  # fmt: skip
 """Others, to check them on."""
 RIDGE = 3e-4
@@ -56,12 +48,16 @@ class Calibration:
 
     folder: Path
     """Keeps what was tracked: one file per recording and setting."""
-    fit: tuple[str, ...] = ()
-    """Scenes instead of those above, with the preset."""
-    verify: tuple[str, ...] = ()
-    """The same."""
-    timesteps: int = 12
-    """How many of each recording, from the first; twice as many of the scene hidden, where all happens late."""
+    fit: tuple[str, ...] = FIT
+    """Scenes to fit the coefficients on."""
+    vanish: tuple[str, ...] = VANISH
+    """Those to fit memory on: something goes out of sight there."""
+    verify: tuple[str, ...] = VERIFY
+    """Others, to check both on."""
+    setting: str = "fast"
+    """Preset, with changes after a colon, as in the benchmark of accuracy."""
+    timesteps: int = 30
+    """How many of each recording, from the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,27 +78,26 @@ class Samples:
 def main(calibration: Calibration) -> None:
     """Collect what is missing, fit, check."""
     wp.config.log_level = wp.LOG_ERROR
-    sets = []
-    for given, usual in ((calibration.fit, FIT), (calibration.verify, VERIFY)):
-        names = tuple((scene, PRESET) for scene in given) or usual
-        sets.append({f"{scene}, {setting}": collect(scene, setting, calibration) for scene, setting in names})
-    model = fit(list(sets[0].values()))
+    fitted, vanish, checked = (
+        {scene: collect(scene, calibration) for scene in scenes}
+        for scenes in (calibration.fit, calibration.vanish, calibration.verify)
+    )
+    model = fit_memory(list(vanish.values()), fit(list(fitted.values())))
     for name, value in asdict(model).items():
         print(f"    {name}: float = {value:.4g}")
-    for title, samples in zip(("fitted on", "checked on"), sets, strict=True):
+    for title, samples in (("fitted on", fitted), ("checked on", checked)):
         print(f"{title}, with these and with those in warpgs/track/confidence.py")
         for name, of_one in samples.items():
             print(f"  {name}: {line(judge(of_one, model))}")
             print(f"  {'':>{len(name)}}  {line(judge(of_one, Model()))}")
 
 
-def collect(scene_name: str, setting: str, calibration: Calibration) -> Samples:
+def collect(scene_name: str, calibration: Calibration) -> Samples:
     """Track a recording, or read what was kept of it."""
-    count = calibration.timesteps * (2 if scene_name.startswith("hidden") else 1)
-    path = calibration.folder / f"{file_stem(scene_name, setting, count)}.npz"
+    path = calibration.folder / f"{file_stem(scene_name, calibration.setting, calibration.timesteps)}.npz"
     if not path.exists():
-        print(f"{scene_name}, {setting}: tracking", file=sys.stderr, flush=True)
-        samples = follow(scene_name, setting, count)
+        print(f"{scene_name}: tracking", file=sys.stderr, flush=True)
+        samples = follow(scene_name, calibration.setting, calibration.timesteps)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
             np.savez(temporary, error=samples.error, **vars(samples.evidence))
@@ -131,10 +126,7 @@ def samples_of(tracks: Tracks, truth: GroundTruth, seen: Sequence[Evidence]) -> 
 
 
 def fit(samples: Sequence[Samples]) -> Model:
-    """The model with the largest likelihood; every recording weighs the same.
-
-    What pictures tell is fitted where they decide; then ``kept``, to how all goes on.
-    """
+    """What pictures tell, where they decide, with the largest likelihood; every recording weighs the same."""
     x = np.concatenate([features(each.evidence).reshape(-1, len(RANGES)) for each in samples])
     y = np.concatenate([each.right.ravel() for each in samples]).astype(np.float64)
     even = np.concatenate([np.full(each.error.size, 1.0 / (each.error.size * len(samples))) for each in samples])
@@ -150,14 +142,18 @@ def fit(samples: Sequence[Samples]) -> Model:
 
     found = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x
     slopes = found[:-1] / spread
-    shown = Model(**dict(zip(RANGES, slopes.tolist(), strict=True)), intercept=float(found[-1] - slopes @ mean))
+    return Model(**dict(zip(RANGES, slopes.tolist(), strict=True)), intercept=float(found[-1] - slopes @ mean))
 
-    def unlikely(kept: float) -> float:
-        called = np.concatenate([said(each, replace(shown, kept=kept)).ravel() for each in samples])
-        called = np.clip(called, 1e-3, 1.0 - 1e-3)
-        return float(-(even * np.where(y > 0.5, np.log(called), np.log(1.0 - called))).sum())
 
-    return replace(shown, kept=float(minimize_scalar(unlikely, bounds=(0.5, 1.0), method="bounded").x))
+def fit_memory(samples: Sequence[Samples], model: Model) -> Model:
+    """The same with the likeliest ``memory``."""
+    right = np.concatenate([each.right.ravel() for each in samples])
+
+    def unlikely(memory: float) -> float:
+        called = np.concatenate([said(each, replace(model, memory=memory)).ravel() for each in samples])
+        return float(-np.log(np.clip(np.where(right, called, 1.0 - called), 1e-3, 1.0)).mean())
+
+    return replace(model, memory=float(minimize_scalar(unlikely, bounds=(1.0, 30.0), method="bounded").x))
 
 
 def said(samples: Samples, model: Model) -> np.ndarray:

@@ -167,13 +167,13 @@ def test_confidence_goes_one_way_with_each_piece_of_evidence(name: str):
 
 
 def test_what_is_out_of_sight_is_trusted_as_before_and_less_each_timestep():
-    before = np.array([0.9], np.float32)
-    seen = [float(confidence(typical(seen=share), before)[0]) for share in (0.0, BLIND, SIGHTED)]
-    np.testing.assert_allclose(seen[:2], 0.9 * MODEL.kept, rtol=1e-6)
-    assert seen[2] == confidence(typical(seen=SIGHTED), np.zeros(1))[0]
-    for _ in range(5):
-        before = confidence(typical(seen=0.0), before)
-    np.testing.assert_allclose(before, 0.9 * MODEL.kept**5, rtol=1e-5)
+    for share in (0.0, BLIND):
+        before = np.exp([-((3.0 / MODEL.memory) ** 2)])
+        for unseen in (4, 5, 6):
+            before = confidence(typical(seen=share), before)
+            np.testing.assert_allclose(before, np.exp(-((unseen / MODEL.memory) ** 2)), rtol=1e-5)
+    told = [float(confidence(typical(seen=SIGHTED), before)[0]) for before in (np.zeros(1), np.ones(1))]
+    assert told[0] == told[1]
 
 
 def test_evidence_that_is_extreme_gives_probabilities():
@@ -223,5 +223,7 @@ def test_a_resumed_run_remembers_how_sure_it_was(recording, tmp_path, monkeypatc
     tracks = Run.open(tmp_path).tracks()
     confidence_over_time = tracks.confidence[:, : int((tracks.foreground >= 0.5).sum())]
     np.testing.assert_allclose(
-        confidence_over_time.T, [MODEL.kept ** np.arange(1, 4)] * confidence_over_time.shape[1], atol=0.005
+        confidence_over_time.T,
+        [np.exp(-((np.arange(1, 4) / MODEL.memory) ** 2))] * confidence_over_time.shape[1],
+        atol=0.005,
     )
