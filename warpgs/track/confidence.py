@@ -32,7 +32,7 @@ BLIND, SIGHTED = 0.003, 0.03
 @dataclass(frozen=True)
 class Model:
     """Fitted to the synthetic scenes tumble, plain, thin, cloth, stack, hidden, enter+take2 and tumble+four (``memory``
-    to hidden and enter+take2): 20 cameras (four) of 320 x 180 pixels, 30 timesteps, 200 to 600 tracks each, preset fast.
+    to hidden and enter+take2): 20 cameras (four) of 320x180 pixels, 30 timesteps, 200 to 600 tracks each, preset fast.
     Motion, the visibility of a particle alone and the residual of masks told nothing more. Checked on recordings that
     took no part, see docs/accuracy.md."""
 
