@@ -31,6 +31,7 @@ FACTORY_ARGUMENTS = {
     ("dtype",): [(wp.float32,)],
     # color, color and mask, both shares of the mask, and more, up to all that can be drawn
     ("dtype", "channels", "median"): [(wp.float32, n, n == 32) for n in (3, 4, 5, 6, 16, 32)],
+    ("dtype", "portable"): [(wp.float32, True)],
     ("dtype", "width"): [(wp.float32, 10)],
     ("dtype", "channels"): [(wp.float32, 3), (wp.float32, 4), (wp.float32, 32)],
     ("dtype", "variant"): [(wp.float32, Variant(COLOR_MASK, 0, antialiased=False))],

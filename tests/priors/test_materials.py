@@ -24,6 +24,7 @@ from warpgs.priors import (
     TriangleMesh,
     VolumePrior,
 )
+from warpgs.priors.elastic import accumulate_elastic
 from warpgs.priors.trial import Result, World
 from warpgs.similarity import Similarity
 
@@ -70,8 +71,9 @@ def test_elastic_energy_of_a_stretch_is_that_of_the_material(device):
     rest = World.random().at_rest()
     stretch, poisson = np.diag([1.2, 0.9, 1.0]), 0.4
     expected = 0.2**2 + 0.1**2 + poisson / (1.0 - 2.0 * poisson) * 0.1**2
+    expected *= 3.0 / (2.0 * (1.0 + poisson))
     world = replace(rest, now=stretched(rest.first, stretch))
-    assert value(ElasticPrior(3.0, poisson=poisson), world, device) == pytest.approx(3.0 * expected, rel=1e-12)
+    assert value(ElasticPrior(3.0, poisson=poisson), world, device) == pytest.approx(expected, rel=1e-12)
 
 
 def flat(world):
@@ -85,7 +87,7 @@ def test_elastic_sheet_resists_stretch_in_its_plane_and_has_no_volume(device):
     assert abs(value(ElasticPrior(), replace(rest, now=turned(rest.first, turn, [1.0, 0.0, 2.0])), device)) < 1e-13
     wider = replace(rest, now=turned(stretched(rest.first, np.diag([1.1, 1.0, 5.0])), turn, np.zeros(3)))
     poisson = 0.3
-    expected = 0.1**2 * (1.0 + poisson / (1.0 - 2.0 * poisson))
+    expected = 0.1**2 * (1.0 + poisson / (1.0 - 2.0 * poisson)) / (2.0 * (1.0 + poisson))
     assert value(ElasticPrior(poisson=poisson), wider, device) == pytest.approx(expected, rel=1e-9)
     assert value(VolumePrior(), wider, device) == 0.0
 
@@ -224,3 +226,17 @@ def test_priors_stay_finite_far_away(device):
     ):
         result = Result.of(prior, replace(world, now=(far, world.now[1])), wp.float32, device)
         assert np.isfinite(result.value) and np.isfinite(result.adj_means).all()
+
+
+@pytest.mark.parametrize("dtype", [wp.float32, wp.float64])
+@pytest.mark.parametrize("neighbors", [5, 20])
+def test_elastic_kernel_of_the_cpu_adds_what_the_portable_one_does(neighbors, dtype):
+    results = []
+    for portable in (False, True):
+        state, rest = World.random(40, neighbors).upload(dtype, "cpu")
+        loss = wp.zeros(1, dtype=wp.float64)
+        accumulate_elastic(ElasticPrior(2.0), state, rest, loss, portable=portable)
+        results.append((float(loss.numpy()[0]), state.adj_means.numpy()))
+    tolerance = 1e-12 if dtype == wp.float64 else 1e-5
+    assert results[0][0] == pytest.approx(results[1][0], rel=tolerance)
+    np.testing.assert_allclose(results[0][1], results[1][1], atol=tolerance * np.abs(results[1][1]).max())

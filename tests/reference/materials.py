@@ -44,21 +44,38 @@ def arap(world) -> float:
 
 
 def deformations(world) -> list[np.ndarray]:
-    """F of each neighborhood, by least squares."""
+    """F of each neighborhood, by least squares; of twenty neighbors with a quadratic part, held back by a ridge."""
     result = []
-    weights = np.sqrt(pair_weights(world))[..., None]
+    weights = pair_weights(world)
+    weights = np.sqrt(weights / weights.sum(axis=1, keepdims=True))[..., None]
     for w, now, before in zip(weights, offsets(world, world.now), offsets(world, world.reference), strict=True):
-        result.append(np.linalg.lstsq(w * before, w * now, rcond=None)[0].T)
+        terms = w * before
+        if len(w) >= 14:
+            x, y, z = (before / np.sqrt(np.sum((w * before) ** 2))).T
+            root = np.sqrt(2.0)
+            squares = w * np.stack([x * x, y * y, z * z, root * x * y, root * y * z, root * z * x], axis=1)
+            ridge = np.sqrt(0.01 * np.sum(squares**2) / 6.0) * np.eye(6)
+            terms = np.block([[terms, squares], [np.zeros((6, 3)), ridge]])
+        wanted = np.concatenate([w * now, np.zeros((len(terms) - len(w), 3))])
+        result.append(np.linalg.lstsq(terms, wanted, rcond=None)[0][:3].T)
     return result
 
 
 def elastic(world, poisson=0.3) -> float:
     total = 0.0
-    for f in deformations(world):
+    pairs = zip(
+        deformations(world),
+        pair_weights(world),
+        offsets(world, world.now),
+        offsets(world, world.reference),
+        strict=True,
+    )
+    for f, w, now, before in pairs:
         rotation = best_rotation(f)
         dilation = np.trace(rotation.T @ f) - 3.0
         total += np.sum((f - rotation) ** 2) + poisson / (1.0 - 2.0 * poisson) * dilation**2
-    return total / len(world.parts)
+        total += w @ np.sum((now - before @ f.T) ** 2, axis=1) / (w @ np.sum(before**2, axis=1))
+    return total / (2.0 * (1.0 + poisson)) / len(world.parts)
 
 
 def volume(world) -> float:

@@ -29,10 +29,8 @@ from warpgs.simulate.forces import ParticleScratch, find_forces
 from warpgs.simulate.stability import fastest_rate, stable_substeps
 
 POISSON = 0.25
-YOUNG = 1.0 / (2.0 * (1.0 + POISSON))
-"""Weight at which ``stiffness`` is Young's modulus."""
 HOLDING: dict[str, tuple[Prior, ...]] = {
-    "elastic": (ElasticPrior(YOUNG, poisson=POISSON), ArapPrior(0.05)),
+    "elastic": (ElasticPrior(poisson=POISSON), ArapPrior(0.05)),
     "arap": (ArapPrior(1.0),),
     "springs": (SpringPrior(1.0),),
     "shape_matching": (ShapeMatchingPrior(1.0),),
@@ -135,7 +133,7 @@ def stored(world: World, states: dict[str, np.ndarray], at: int) -> float:
 def test_stiffness_is_the_modulus_of_an_elastic_prior(device):
     """Stretched by e, and as much narrower as its Poisson ratio says, a volume V stores E e^2 V / 2."""
     stretch = 1e-3
-    model = jelly([ElasticPrior(YOUNG, poisson=POISSON)], stiffness=3e4)
+    model = jelly([ElasticPrior(poisson=POISSON)], stiffness=3e4)
     world = World(model, device, wp.float64)
     along = POINTS * [1.0, -POISSON, -POISSON]
     forces, _ = pulled(world, world.start(POINTS + stretch * along))

@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional
 
 from warpgs.cli.priors import PriorTexts
-from warpgs.cli.shared import Flag, Verb, open_tracks
+from warpgs.cli.shared import Flag, Verb, open_tracks, stored_index
 
 if TYPE_CHECKING:
     from warpgs.simulate import Identified
@@ -40,6 +40,9 @@ class Identify:
     prior: PriorTexts = ()
     """What holds things together besides springs, may be given several times: elastic, or a class of your own, as in
     my_file.py:MyPrior; settings after commas. See docs/priors.md."""
+    rest: Annotated[int | None, tyro.conf.arg(metavar="TIMESTEP")] = None
+    """Timestep at which what bends is unbent, to which shape it returns; when not given, the first one for priors, and
+    for springs the mean of all up to the start."""
     parts: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """Rigid parts, a file of warpgs parts; found when not given."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
@@ -75,23 +78,30 @@ def identify_run(arguments: Identify) -> None:
             parts=parts,
             hold=arguments.hold,
             priors=[load_prior(text, PRIORS) for text in arguments.prior],
+            rest=None if arguments.rest is None else stored_index("--rest", tracks, arguments.rest),
             fitted=arguments.fitted,
             device=arguments.device,
             progress=lambda done: bar.update(done - bar.n),
         )
-    _print(found)
+    _print(found, material.density)
     if arguments.output is not None:
         _write(arguments.output, arguments.material, found)
         print(arguments.output)
 
 
-def _print(found: Identified) -> None:
+UNITS = {"stiffness": "Pa", "damping_s": "s", "drag": "1/s"}
+
+
+def _print(found: Identified, density: float) -> None:
     """Values, and how well a simulation with them follows and forecasts."""
-    print(f"{'parameter':<12}  {'value':>10}  standard deviation")
+    print(f"{'parameter':<12}  {'value':>10}      standard deviation")
     for name, value in found.values.items():
         deviation = found.deviations[name]
         said = f"{deviation:.2g}" if math.isfinite(deviation) else "unknown: nothing in these tracks depends on it"
-        print(f"{name:<12}  {value:10.4g}  {said}")
+        unit = UNITS.get(name, "")
+        print(f"{name:<12}  {value:10.4g} {unit:<3}  {said}")
+    if "stiffness" in found.values:
+        print(f"stiffness is that of a density of {density:g} kg/m^3, and in proportion to it")
     print(f"follows the tracks within {100 * found.error_m:.2f} cm rms, {100 * found.error_before_m:.2f} cm before")
     if found.forecast_m is not None and found.forecast_worst_m is not None and found.forecast_before_m is not None:
         print(

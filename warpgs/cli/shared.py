@@ -107,6 +107,15 @@ def open_tracks_and_scene(path: Path, scene_name: str | None) -> tuple[Tracks, S
     return run.tracks(), scene
 
 
+def stored_index(option: str, tracks: Tracks, timestep: int) -> int:
+    """Where among the stored instants a timestep is."""
+    from warpgs.checks import refuse
+
+    if timestep not in tracks.timesteps:
+        refuse(option, f"one of the timesteps {tracks.timesteps[0]} to {tracks.timesteps[-1]}", timestep)
+    return tracks.timesteps.index(timestep)
+
+
 def description(arguments: type) -> str:
     """The help text of a verb."""
     return inspect.cleandoc(arguments.__doc__ or "")

@@ -13,7 +13,15 @@ import tyro
 from tyro.conf import Positional
 
 from warpgs.cli.priors import PriorTexts, load_priors
-from warpgs.cli.shared import Flag, UsageError, Verb, is_file_of_gaussians, open_tracks_and_scene, progress_bar
+from warpgs.cli.shared import (
+    Flag,
+    UsageError,
+    Verb,
+    is_file_of_gaussians,
+    open_tracks_and_scene,
+    progress_bar,
+    stored_index,
+)
 
 if TYPE_CHECKING:
     from warpgs.bodies import Parts
@@ -49,6 +57,9 @@ class Simulate:
     prior: PriorTexts = ()
     """What holds things together besides springs, may be given several times: elastic, or a class of your own, as in
     my_file.py:MyPrior; settings after commas. See docs/priors.md."""
+    rest: Annotated[int | None, tyro.conf.arg(metavar="TIMESTEP")] = None
+    """Timestep at which what bends is unbent, to which shape it returns; when not given, the first one for priors, and
+    for springs the mean of all up to the start."""
     parts: Annotated[Path | None, tyro.conf.arg(metavar="JSON")] = None
     """Rigid parts, a file of warpgs parts; found when not given."""
     solver: Literal["explicit", "implicit"] = "explicit"
@@ -81,10 +92,11 @@ class Record:
     """As asked for."""
     material: dict[str, Any] = field(default_factory=dict)
     """What things were made of."""
+    rest: int | None = None
+    """As asked for."""
 
 
 def simulate_run(arguments: Simulate) -> None:
-    from warpgs.checks import refuse
     from warpgs.run import Run
     from warpgs.simulate import Explicit, Implicit, Material, SimulationFailure, read_material, simulate
 
@@ -94,10 +106,9 @@ def simulate_run(arguments: Simulate) -> None:
         raise UsageError("--run: expected another directory than that of the tracks, got the same")
     material = Material() if arguments.material is None else read_material(arguments.material)
     tracks, scene = open_tracks_and_scene(arguments.tracked, arguments.scene)
-    start = tracks.timesteps[-1] if arguments.start is None else arguments.start
-    if start not in tracks.timesteps:
-        refuse("--from", f"one of the timesteps {tracks.timesteps[0]} to {tracks.timesteps[-1]}", start)
-    index = tracks.timesteps.index(start)
+    index = stored_index("--from", tracks, tracks.timesteps[-1] if arguments.start is None else arguments.start)
+    start = tracks.timesteps[index]
+    rest = None if arguments.rest is None else stored_index("--rest", tracks, arguments.rest)
     instants = max(1, round(arguments.duration * tracks.fps))
     record = Record(
         str(arguments.tracked.resolve()),
@@ -106,6 +117,7 @@ def simulate_run(arguments: Simulate) -> None:
         arguments.solver,
         arguments.hold,
         material.numbers(),
+        arguments.rest,
     )
     priors, stored = load_priors(arguments.prior, record)
     future = _future(arguments, tracks, scene, start + instants + 1)
@@ -113,7 +125,7 @@ def simulate_run(arguments: Simulate) -> None:
     solver = Implicit() if arguments.solver == "implicit" else Explicit()
     simulation = simulate(
         tracks, material, parts=_parts(arguments, tracks), start=index, instants=instants, hold=arguments.hold,
-        priors=priors, solver=solver, substeps=arguments.substeps, device=arguments.device,
+        priors=priors, rest=rest, solver=solver, substeps=arguments.substeps, device=arguments.device,
     )  # fmt: skip
     first = next(simulation)  # whatever cannot be simulated is refused before anything is written
     with Run.create(arguments.run, future, stored, timesteps=steps, overwrite=arguments.overwrite) as run:

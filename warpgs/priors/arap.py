@@ -40,7 +40,7 @@ def arap_kernel(dtype: type) -> Any:
         for j in range(neighbors.shape[1]):
             offset = wp.vec3d(means[neighbors[i, j]] - means[i])
             products += wp.outer(wp.float64(weights[i, j]) * offset, wp.vec3d(reference_offsets[i, j]))
-        turn, _ = nearest_rotation(products)
+        turn = nearest_rotation(products)
         hard = wp.min(i, stiffness.shape[0] - 1)
         energy = real(0.0)
         force = vec3()

@@ -6,7 +6,7 @@ from typing import Any
 import warp as wp
 
 from warpgs.checks import refuse
-from warpgs.math.polar import nearest_rotation
+from warpgs.math.polar import rotation_and_spread
 from warpgs.priors.rest import Rest
 
 OPEN_ROTATION = 1e-3
@@ -47,7 +47,7 @@ def fit_kernel(dtype: type) -> Any:
     @wp.func
     def fitted_turn(covariance: wp.mat33d, open_rotation: wp.float64):
         """Rotation nearest to ``covariance`` (Kabsch), and whether it is determined at all."""
-        rotation, spread = nearest_rotation(covariance)
+        rotation, spread = rotation_and_spread(covariance)
         determined = spread[1] + spread[2] > open_rotation * spread[0]
         return wp.quat_from_matrix(rotation), determined
 

@@ -77,7 +77,7 @@ def shape_matching_kernel(dtype: type) -> Any:
             turned = wp.quat_to_matrix(turn_between(rotations[k], reference_rotations[k]))
             products += weight * wp.outer(means[k] - means[i] - center, reference)
             products += weight * (turned * covariance(reference_rotations[k], scales[k]))
-        best, _ = nearest_rotation(wp.mat33d(products))
+        best = nearest_rotation(wp.mat33d(products))
         rotation = mat33(best)
         hard = wp.min(i, stiffness.shape[0] - 1)
         energy = real(0.0)

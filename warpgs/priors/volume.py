@@ -12,7 +12,7 @@ from typing import Any
 import warp as wp
 
 from warpgs.priors.base import Parameter, Prior, State, check_weight, parameter
-from warpgs.priors.deformation import deformation_kernels, inverse_moments
+from warpgs.priors.deformation import deformation_kernels, deformation_slopes
 from warpgs.priors.rest import Rest
 
 
@@ -20,18 +20,16 @@ from warpgs.priors.rest import Rest
 def volume_kernel(dtype: type) -> Any:
     """The kernel for numbers of ``dtype``."""
     real = dtype
-    vec3 = wp.types.vector(3, dtype)
+    vec3, vec4 = wp.types.vector(3, dtype), wp.types.vector(4, dtype)
     mat33 = wp.types.matrix((3, 3), dtype)
-    deformation, pull = deformation_kernels(dtype).deformation, deformation_kernels(dtype).pull
+    deformation = deformation_kernels(dtype).deformation
 
     @wp.kernel(module="unique", enable_backward=False)
     def volume_kernel(
         # inputs
         means: wp.array(dtype=vec3),
         neighbors: wp.array2d(dtype=wp.int32),
-        weights: wp.array2d(dtype=real),
-        reference_offsets: wp.array2d(dtype=vec3),
-        inverse_moments: wp.array(dtype=mat33),
+        slopes: wp.array2d(dtype=vec4),
         projections: wp.array(dtype=mat33),
         stiffness: wp.array(dtype=real),
         scale: real,
@@ -43,7 +41,7 @@ def volume_kernel(dtype: type) -> Any:
         i = wp.tid()
         if wp.trace(projections[i]) < real(2.5):
             return  # particles of a sheet or a line enclose no volume
-        strained = deformation(i, means, neighbors, weights, reference_offsets, inverse_moments)
+        strained = deformation(i, means, neighbors, slopes)
         x = vec3(strained[0, 0], strained[1, 0], strained[2, 0])
         y = vec3(strained[0, 1], strained[1, 1], strained[2, 1])
         z = vec3(strained[0, 2], strained[1, 2], strained[2, 2])
@@ -54,7 +52,13 @@ def volume_kernel(dtype: type) -> Any:
         wp.atomic_add(adj_stiffness, hard, energy)
         cofactors = wp.matrix_from_cols(wp.cross(y, z), wp.cross(z, x), wp.cross(x, y))
         adj_strained = cofactors * (scale * stiffness[hard] * growth)
-        pull(i, adj_strained, neighbors, weights, reference_offsets, inverse_moments, adj_means)
+        force = vec3()
+        for j in range(neighbors.shape[1]):
+            slope = slopes[i, j]
+            gradient = adj_strained * vec3(slope[0], slope[1], slope[2])
+            force += gradient
+            wp.atomic_add(adj_means, neighbors[i, j], gradient)
+        wp.atomic_add(adj_means, i, -force)
 
     return volume_kernel
 
@@ -73,7 +77,7 @@ class VolumePrior(Prior):
 
     def accumulate(self, state: State, rest: Rest, loss: wp.array) -> None:
         stiffness = parameter(self.stiffness, rest)
-        pairs = [state.means, rest.neighbors, rest.weights, rest.reference_offsets, *inverse_moments(rest)]
+        pairs = [state.means, rest.neighbors, *deformation_slopes(rest)]
         wp.launch(
             volume_kernel(rest.dtype),
             rest.means.size,

@@ -52,6 +52,7 @@ def simulate(
     instants: int = 30,
     hold: Collection[str] = (),
     priors: Sequence[Prior] = (),
+    rest: int | None = None,
     solver: Solver | None = None,
     substeps: int | None = None,
     device: str = "cpu",
@@ -66,6 +67,7 @@ def simulate(
         instants: How many to compute after it, at the rate of the tracks.
         hold: Names of parts that move as tracked, "deformable" for what is in none.
         priors: Energies of the poses of all particles, beside the springs of the material; see ``PriorEnergy``.
+        rest: Index of the stored instant whose shape what bends returns to, as in ``set_up``.
         solver: Explicit() when None.
         substeps: Steps per instant; as many as contacts and springs need when None.
         device: Where it runs.
@@ -84,7 +86,7 @@ def simulate(
         refuse("instants", "0 or more", instants)
     start = range(len(tracks))[start]
     parts = find_parts(tracks) if parts is None else parts
-    setup = set_up(tracks, parts, start, material or Material(), hold, priors=priors)
+    setup = set_up(tracks, parts, start, material or Material(), hold, priors=priors, rest=rest)
     solver = solver or Explicit()
     steps = substeps if substeps is not None else solver.substeps(setup.model, 1.0 / tracks.fps)
     if not 1 <= steps <= MOST_STEPS:

@@ -108,6 +108,7 @@ def identify(
     parts: Parts | None = None,
     hold: Collection[str] = (),
     priors: Sequence[Prior] = (),
+    rest: int | None = None,
     fitted: int | None = None,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
@@ -121,6 +122,7 @@ def identify(
         parts: Rigid parts; found when None.
         hold: Names of parts that move as tracked, as in ``simulate``.
         priors: As in ``simulate``; ``stiffness`` is theirs too.
+        rest: Index of the stored instant whose shape what bends returns to, as in ``set_up``.
         fitted: Instants that the fit sees, the first ones; the first 60 % when None. The rest is forecast from the
             last of them, to see how good the parameters are.
         device: Where it runs.
@@ -140,7 +142,7 @@ def identify(
         refuse("instants to fit to", f"4 to {len(tracks)}", count, "track more timesteps")
     parts = find_parts(tracks) if parts is None else parts
     names = list(dict.fromkeys(parameters))
-    windows = _Windows(tracks, parts, material, hold, priors, count, device, progress)
+    windows = _Windows(tracks, parts, material, hold, priors, rest, count, device, progress)
     ranges = [RANGES[name] for name in names]
 
     def errors(fit: np.ndarray) -> np.ndarray:
@@ -155,8 +157,8 @@ def identify(
     values = {name: r.outside(x) for name, r, x in zip(names, ranges, np.clip(best.x, low, high), strict=True)}
     found = replace(material, **values)
     left = windows.errors(values)
-    forecast = _forecast(tracks, parts, found, hold, priors, count, device)
-    before = _forecast(tracks, parts, material, hold, priors, count, device)
+    forecast = _forecast(tracks, parts, found, hold, priors, rest, count, device)
+    before = _forecast(tracks, parts, material, hold, priors, rest, count, device)
     return Identified(
         material=found,
         values=values,
@@ -206,13 +208,13 @@ class _Windows:
 
     def __init__(
         self, tracks: Tracks, parts: Parts, material: Material, hold: Collection[str], priors: Sequence[Prior],
-        count: int, device: str, progress: Callable[[int], None] | None,
+        rest: int | None, count: int, device: str, progress: Callable[[int], None] | None,
     ) -> None:  # fmt: skip
         self._tracks, self._progress, self._done = tracks, progress, 0
         starts = range(0, max(1, count - 3), STRIDE)
         self._windows, self._strides = [], {}
         for start in starts:
-            setup = set_up(tracks, parts, start, material, hold, priors=priors, ahead=True)
+            setup = set_up(tracks, parts, start, material, hold, priors=priors, rest=rest, ahead=True)
             stop = min(start + WINDOW, count - 1)
             self._windows.append((start, stop, setup, World(setup.model, pick_device(device)), _marks(setup)))
 
@@ -264,6 +266,7 @@ def _forecast(
     material: Material,
     hold: Collection[str],
     priors: Sequence[Prior],
+    rest: int | None,
     count: int,
     device: str,
 ) -> tuple[float, float] | None:
@@ -283,6 +286,7 @@ def _forecast(
         instants=len(tracks) - count,
         hold=hold,
         priors=priors,
+        rest=rest,
         device=device,
     ):
         error = instant.means - tracks.means[start + instant.index]

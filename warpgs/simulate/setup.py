@@ -70,6 +70,7 @@ def set_up(
     hold: Collection[str] = (),
     *,
     priors: Sequence[Prior] = (),
+    rest: int | None = None,
     ahead: bool = False,
 ) -> Setup:
     """What to simulate from the ``index``-th instant of some tracks on.
@@ -83,7 +84,10 @@ def set_up(
         index: Of the stored instant to start from.
         material: What things are made of.
         hold: Names of parts, REST among them, that move as tracked and rest after the last instant.
-        priors: On the poses of all particles, beside the springs; at rest in the first instant that has them all.
+        priors: On the poses of all particles, beside the springs.
+        rest: Index of the stored instant at which nothing pulls: the shape that what bends returns to. When None,
+            priors are at rest in the first instant that has all particles, and springs are as long as on average up to
+            the start.
         ahead: Take the velocities from the instants after the start, not from those before, as only those may who do
             not forecast.
 
@@ -97,7 +101,9 @@ def set_up(
                 refuse(what, "names of parts: " + ", ".join(known), repr(name), "list them with warpgs parts")
     gravity = np.array(material.gravity if material.gravity is not None else (0.0, 0.0, -GRAVITY))
     exists = np.arange(len(tracks.foreground)) < tracks.count_at(index)
-    builder = _Builder(tracks, parts, index, material, gravity, priors, ahead)
+    if rest is not None and not (0 <= rest < len(tracks) and tracks.count_at(rest) >= tracks.count_at(index)):
+        refuse("rest", f"a stored instant, 0 to {len(tracks) - 1}, that has all particles of the start", rest)
+    builder = _Builder(tracks, parts, index, material, gravity, priors, rest, ahead)
     loose = exists & (parts.part_index == DEFORMABLE)
     if not loose.any() and len(parts) == 0:  # a single instant, or nothing has moved yet
         foreground = tracks.foreground >= 0.5
@@ -115,10 +121,11 @@ class _Builder:
 
     def __init__(
         self, tracks: Tracks, parts: Parts, index: int, material: Material, gravity: np.ndarray,
-        priors: Sequence[Prior], ahead: bool,
+        priors: Sequence[Prior], rest: int | None, ahead: bool,
     ) -> None:  # fmt: skip
         self.tracks, self.parts, self.index, self.material = tracks, parts, index, material
-        self.gravity, self.priors, self.ahead, self.dt = gravity, priors, ahead, 1.0 / tracks.fps
+        self.gravity, self.priors, self.rest, self.ahead = gravity, priors, rest, ahead
+        self.dt = 1.0 / tracks.fps
         self.means = tracks.means[index].astype(np.float64)
         self.masses: list[float] = []
         self.names: list[str] = []
@@ -131,6 +138,7 @@ class _Builder:
         self.colliders: list[Collider] = []
         self.solids: dict[int, Solid] = {}
         self.volumes: list[float] = []
+        self.volume = 0.0
         self.paths: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add_part(self, part: int, members: np.ndarray, *, held: bool) -> bool:
@@ -215,7 +223,6 @@ class _Builder:
         order = np.argsort(morton_codes(self.means[members]))  # springs read their neighbors nearby in memory
         members = members[order]
         self.volume = _spacing(self.means[members]) ** 3
-        self.volumes.append(count * self.volume)
         speed = self._speeds(members)
         mass = np.inf if held else self.material.density * self.volume
         now = np.arange(first, first + count)
@@ -310,8 +317,8 @@ class _Builder:
         return Path(bodies.astype(np.int32), centers, turns, self.tracks.fps)
 
     def _neighborhood(self, rows: np.ndarray, bodies: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Neighbors of each particle, mean distances along the tracks [m], and which are held together: those of one
-        part, and what bends with all around it; shape [n, k] each, no columns where nothing is held."""
+        """Neighbors of each particle, distances at rest [m], and which are held together: those of one part, and what
+        bends with all around it; shape [n, k] each, no columns where nothing is held."""
         loose = np.array(self.names)[bodies] == REST
         count = min(NEIGHBORS, len(rows) - 1) if loose.any() or self.priors else 0
         if count < 1:
@@ -320,9 +327,11 @@ class _Builder:
         neighbors = nearest_neighbors(wp.array(self.means[rows], dtype=wp.vec3, device="cpu"), count)[0].numpy()
         total, least, most = 0.0, np.inf, 0.0
         for at in self.tracks.means[: self.index + 1, rows]:
-            lengths = np.linalg.norm(at[neighbors].astype(np.float64) - at[:, None], axis=2)
+            lengths = _lengths(at, neighbors)
             total, least, most = total + lengths, np.minimum(least, lengths), np.maximum(most, lengths)
         mean = total / (self.index + 1)
+        if self.rest is not None:
+            mean = _lengths(self.tracks.means[self.rest, rows], neighbors)
         together = loose[:, None] | loose[neighbors] | (bodies[:, None] == bodies[neighbors])
         return neighbors, mean, together & (most - least <= STRETCH * mean) & (mean > 0.0)
 
@@ -343,10 +352,11 @@ class _Builder:
     def _energy(
         self, rows: np.ndarray, bodies: np.ndarray, turns_wxyz: np.ndarray, neighbors: np.ndarray, held: np.ndarray
     ) -> PriorEnergy:
-        """Priors on all particles, which are at rest in the first instant that has all of them."""
+        """Priors on all particles."""
         first = 0 if self.tracks.birth is None else int(self.tracks.birth[rows].max())
+        first = first if self.rest is None else self.rest
         means = self.tracks.means[first, rows].astype(np.float64)
-        lengths = np.linalg.norm(means[neighbors] - means[:, None], axis=2)
+        lengths = _lengths(means, neighbors)
         sigma = np.median(lengths[:, -1]) if lengths.size else 1.0
         part = np.array([self.parts.names.index(name) if name != REST else len(self.parts) for name in self.names])
         return PriorEnergy(
@@ -358,7 +368,8 @@ class _Builder:
             parts=part[bodies],
             neighbors=neighbors,
             weights=np.where(held, np.exp(-0.5 * (lengths / sigma) ** 2), 0.0),
-            volume=float(sum(self.volumes)),
+            # of equal shares, those that free particles have their mass by, where there are any
+            volume=float(len(rows) * self.volume if self.volume else sum(self.volumes)),
         )
 
     def _overlapping(self) -> np.ndarray:
@@ -389,6 +400,12 @@ def _without_strays(points: np.ndarray) -> np.ndarray:
         return points
     distance = cKDTree(points).query(points, 5)[0][:, -1]
     return points[distance <= STRAY * np.median(distance)]
+
+
+def _lengths(points: np.ndarray, neighbors: np.ndarray) -> np.ndarray:
+    """Distances to neighbors [m], shape [n, k]."""
+    points = points.astype(np.float64)
+    return np.linalg.norm(points[neighbors] - points[:, None], axis=2)
 
 
 def _spacing(points: np.ndarray) -> float:
