@@ -21,6 +21,7 @@ ARGUMENTS = {
     "11_move.py": ["--output", "move.png"],
     "12_edit_script.py": ["--output", "script.png"],
     "14_forecast.py": ["--output", "forecast.png"],
+    "15_stiffness.py": ["--output", "stiffness.png"],
     "16_drop_on_mesh.py": ["--output", "pedestal.png"],
     "17_every_step.py": ["--output", "steps.png"],
     "13_your_own_prior.py": ["--timesteps", "2"],

@@ -62,8 +62,26 @@ def held_by(prior: Prior, model: Model, points: np.ndarray, neighbors: int) -> M
     return replace(model, springs=Springs.none(), energy=energy)
 
 
-def report(what: str, world: World, solver: Solver, points: np.ndarray, steps: int) -> None:
-    """Print the shortest time of a step."""
+def copy_rate() -> float:
+    """Bytes that this machine moves per second, read or written, copying 256 MB."""
+    source, target, times = np.ones(1 << 25), np.zeros(1 << 25), []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        times.append(time.perf_counter() - start)
+    return 2 * source.nbytes / min(times)
+
+
+def pair_bytes(world: World, neighbors: int) -> int:
+    """What a step reads about pairs at least: indices and constants, once. Everything else is small beside it."""
+    ends = 2 * world.spring_count * (4 + 4 + 4)  # index, length, area
+    prior = world.model.energy.priors[0] if world.model.energy else None
+    constants = {SpringPrior: 4 + 4 + 4, ElasticPrior: 4 + 12 + 16}.get(type(prior), 0)
+    return ends + world.particle_count * neighbors * constants
+
+
+def report(what: str, world: World, solver: Solver, points: np.ndarray, steps: int, least_s: float) -> None:
+    """Print the shortest time of a step, and how many times the time it is that reading its pairs takes."""
     scratch, before, after, times = solver.scratch(world), world.start(points), world.empty_state(), []
     for step in range(steps):
         start = time.perf_counter()
@@ -71,7 +89,8 @@ def report(what: str, world: World, solver: Solver, points: np.ndarray, steps: i
         times.append(time.perf_counter() - start)
         before, after = after, before
     seconds = min(times)
-    print(f"{what}: {1e3 * seconds:.1f} ms per step, {1.0 / seconds:.1f} steps/s", flush=True)
+    limit = f"{seconds / least_s:.1f} x the time to read its pairs"
+    print(f"{what}: {1e3 * seconds:.1f} ms per step, {1.0 / seconds:.1f} steps/s, {limit}", flush=True)
 
 
 def main(benchmark: Benchmark) -> None:
@@ -79,14 +98,18 @@ def main(benchmark: Benchmark) -> None:
     model, points = jelly(benchmark.particles, benchmark.neighbors)
     world = World(model, "cpu")
     print(f"{benchmark.particles} particles x {benchmark.neighbors} neighbors, {world.spring_count} springs")
+    rate = copy_rate()
+    print(f"memory: {rate / 1e9:.1f} GB/s of one core, copying")
+    least_s = pair_bytes(world, benchmark.neighbors) / rate
     for threads in sorted({1, benchmark.threads}):
         with ThreadPoolExecutor(threads) as pool:
             solver = Explicit(executor=pool if threads > 1 else None)
-            report(f"springs, explicit, {threads} thread(s)", world, solver, points, benchmark.steps)
-    report("springs, implicit", world, Implicit(), points, 3)
+            report(f"springs, explicit, {threads} thread(s)", world, solver, points, benchmark.steps, least_s)
+    report("springs, implicit", world, Implicit(), points, 3, least_s)
     for prior in (SpringPrior(), ElasticPrior()):
         held = World(held_by(prior, model, points, benchmark.neighbors), "cpu")
-        report(f"{type(prior).__name__}, explicit", held, Explicit(), points, 5)
+        least_s = pair_bytes(held, benchmark.neighbors) / rate
+        report(f"{type(prior).__name__}, explicit", held, Explicit(), points, 10, least_s)
     points = lattice((10, 10, 10), 0.05)
     world = World(free_model(points, 0.04, springs=lattice_springs(points, 0.05)), "cpu")
     for steps in (60, 600):
