@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.reconstruct.room import empty_room_depths, ring_of_cameras
+from tests.reconstruct.room import BALL_CENTER, empty_room_depths, ring_of_cameras
 from warpgs.reconstruct.background import background_points, complete_depths, shell_points
 from warpgs.reconstruct.sweep import DepthMaps, SweepRange, agreement, rank_neighbors
 from warpgs.reconstruct.views import Rig, Views
@@ -107,6 +107,26 @@ def test_background_points_leaves_out_excluded_and_contradicted_cells(room):
     excluded = DepthMaps(truth, none, none, ~nothing_excluded())
     for maps in (contradicted, excluded):
         assert len(background_points(views, maps, 1000, 0.0).points) == 0
+
+
+@pytest.mark.parametrize(("support", "before"), [(0, 0), (9, 60)])
+def test_background_points_are_guessed_behind_what_moves(room, support, before):
+    """Half way to the middle of the room, where no camera confirms them, they would hide what moves."""
+    views, truth = room
+    guesses = np.full_like(truth, 2.0 / np.linalg.norm(views.centers, axis=1).mean())
+    none = np.zeros(truth.shape, np.int32)
+    maps = DepthMaps(guesses, none + support, none, nothing_excluded())
+    rig = Rig.of(ring_of_cameras(10, COLUMNS, ROWS))
+    middle = (BALL_CENTER - rig.origin) / rig.radius
+    moving = (middle + np.random.default_rng(0).uniform(-0.1, 0.1, (100, 3))).astype(np.float32)
+    cloud = background_points(views, maps, 100_000, 0.0, moving)
+    for c in range(len(views)):
+        shown = np.stack(views.project(c, moving)[:2], axis=1)
+        column, row, depth = views.project(c, cloud.points)
+        nearer = (column >= 0) & (depth < 0.6 * np.linalg.norm(views.centers[c] - middle))
+        near = np.stack([column, row], axis=1)[nearer]
+        hiding = (np.linalg.norm(near[:, None] - shown, axis=2).min(axis=1) < 4.0).sum()
+        assert hiding >= before if before else hiding == 0
 
 
 def test_shell_points_enclose_everything(room):

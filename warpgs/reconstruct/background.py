@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
-from scipy import sparse
+from scipy import ndimage, sparse
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
@@ -33,6 +33,10 @@ MEMBRANE_WEIGHT = 0.03
 
 ROUNDS = 2
 """Fillings; each starts from the cells that the cameras confirm after the one before."""
+
+WAY_SHARE = 0.08
+"""No background is guessed in front of what moves, nor so near beside it, share of a picture's longer side. On a
+person seen by four cameras, at a sixteenth of the size: foreground 24.5 instead of 23.5 dB after four timesteps."""
 
 MERGE_SHARE = 0.6
 """Edge of the voxels in which points are merged, in units of a cell seen at the point's depth."""
@@ -71,14 +75,32 @@ def complete_depths(
     return DepthMaps(inverse_depths, support, conflict, excluded)
 
 
-def background_points(views: Views, maps: DepthMaps, max_points: int, clearance: float) -> ColoredPoints:
+def background_points(
+    views: Views, maps: DepthMaps, max_points: int, clearance: float, moving: np.ndarray | None = None
+) -> ColoredPoints:
     """One point per background cell of every camera, near duplicates merged, no more than ``max_points``.
 
     Points that several cameras see through are left out, since they hang in the air, and so are those within
-    ``clearance`` rig radii of a camera.
+    ``clearance`` rig radii of a camera. Where a depth is guessed, as most are with four cameras, and the point would
+    hide what moves from a camera, or will when that has moved on, it goes behind everything along its line of sight.
+
+    Args:
+        views: The pictures of the maps.
+        maps: Depths, and what speaks for them.
+        max_points: Points are merged until there are no more.
+        clearance: See above.
+        moving: Points on what moves, rig frame, shape [n, 3]; nothing moves when None.
     """
     kept = ~maps.excluded & _uncontested(maps.support, maps.conflict)
     points, colors, sizes = _cell_points(views, maps.inverse_depths, kept)
+    if moving is not None and len(moving):
+        guessed = maps.support[kept] < MIN_SUPPORT
+        astray = guessed & _hides(views, points, moving)
+        eyes = np.repeat(views.centers, kept.sum(axis=(1, 2)), axis=0)[astray]
+        sight = points[astray] - eyes
+        behind = 2.0 * np.linalg.norm(np.concatenate([views.centers, moving]), axis=1).max()
+        share = (behind / np.linalg.norm(sight, axis=1)).astype(np.float32)
+        points[astray], sizes[astray] = eyes + share[:, None] * sight, share * sizes[astray]
     clear = cKDTree(views.centers).query(points)[0] > clearance
     points, colors, sizes = points[clear], colors[clear], sizes[clear]
     share = MERGE_SHARE
@@ -157,6 +179,21 @@ def _solve(depths: np.ndarray, weights: np.ndarray, stiffness: sparse.csc_matrix
 def _uncontested(support: np.ndarray, conflict: np.ndarray) -> np.ndarray:
     """True where few cameras see through a cell's point."""
     return conflict <= np.maximum(1.0, CONFLICT_SHARE * support)
+
+
+def _hides(views: Views, points: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """True where one of ``points`` [n, 3] is before what moves in some picture, or before its surroundings there."""
+    result = np.zeros(len(points), bool)
+    for c in range(len(views)):
+        column, row, depth = views.project(c, moving)
+        front = np.full((views.height, views.width), np.inf, np.float32)
+        np.minimum.at(front, (row[column >= 0], column[column >= 0]), depth[column >= 0])
+        distance, (nearest_row, nearest_column) = ndimage.distance_transform_edt(np.isinf(front), return_indices=True)
+        reached = distance <= WAY_SHARE * max(front.shape)
+        limit = np.where(reached, front[nearest_row, nearest_column], 0.0)
+        column, row, depth = views.project(c, points)
+        result |= (column >= 0) & (depth < limit[row, column])
+    return result
 
 
 def _borrow(

@@ -168,9 +168,9 @@ def seed_without_cloud(frame: Frame, config: SeedConfig = SeedConfig(), *, devic
     check_frame(what, frame)
     check_masks_not_empty(f"{what}: masks", frame)
     rig = Rig.of(frame.cameras)
-    background = _background(frame, rig, config, device)
     views = Views.of(frame, rig, *fitted_size(frame, HULL_PIXELS))
     if views.masks is None:
+        background = _background(frame, rig, config, device)
         return PointCloud(rig.to_world(background.points), background.colors, None)
     least = min(LEAST_HULL_VIEWS, max(len(views) - 1, 2))
     votes = HullVotes(config.hull_dissent, max(config.hull_view_share, least / len(views)), config.hull_extent)
@@ -179,6 +179,7 @@ def seed_without_cloud(frame: Frame, config: SeedConfig = SeedConfig(), *, devic
     if len(points) == 0:
         rule = "masks that agree on some volume"
         refuse(f"{what}: masks", rule, "none in common", "check that masks and calibration belong together")
+    background = _background(frame, rig, config, device, points)
     foreground = np.repeat([True, False], [len(points), len(background.points)])
     return PointCloud(
         points=rig.to_world(np.concatenate([points, background.points])),
@@ -187,8 +188,10 @@ def seed_without_cloud(frame: Frame, config: SeedConfig = SeedConfig(), *, devic
     )
 
 
-def _background(frame: Frame, rig: Rig, config: SeedConfig, device: wp.DeviceLike) -> ColoredPoints:
-    """Points of everything that is not foreground, rig frame."""
+def _background(
+    frame: Frame, rig: Rig, config: SeedConfig, device: wp.DeviceLike, moving: np.ndarray | None = None
+) -> ColoredPoints:
+    """Points of everything that is not foreground, rig frame; ``moving`` are points of what is."""
     views = Views.of(frame, rig, *fitted_size(frame, CELL_PIXELS * config.sweep_cells, CELL_PIXELS))
     shape = (len(views), views.height // CELL_PIXELS, views.width // CELL_PIXELS)
     excluded = np.zeros(shape, bool)
@@ -196,7 +199,7 @@ def _background(frame: Frame, rig: Rig, config: SeedConfig, device: wp.DeviceLik
         blocks = views.masks.reshape(shape[0], shape[1], CELL_PIXELS, shape[2], CELL_PIXELS)
         excluded = blocks.max(axis=(2, 4)) > MASKED_SHARE
     maps = _depth_maps(frame, rig, views, excluded, config, device)
-    cells = background_points(views, maps, config.background_point_limit, config.clearance)
+    cells = background_points(views, maps, config.background_point_limit, config.clearance, moving)
     shell = shell_points(views, cells.points, config.shell_points)
     return ColoredPoints(np.concatenate([cells.points, shell.points]), np.concatenate([cells.colors, shell.colors]))
 
