@@ -158,3 +158,11 @@ def test_progress_tells_every_timestep(recording, miss, last_steps):
     # in so few steps the second timestep is tracked badly, and what it predicts for the third misses
     assert [call[:3] for call in calls] == [(0, 20, 20), (1, 20, 24), (2, 20, last_steps)]
     assert all(5.0 < psnr < 60.0 for *_, psnr in calls)
+
+
+@pytest.mark.parametrize(("use_cloud", "expected"), [(True, {20}), (False, {30})])
+def test_without_a_cloud_the_first_timestep_takes_more_steps(recording, use_cloud, expected):
+    config = replace(QUICK, use_cloud=use_cloud, reconstruct=replace(QUICK.reconstruct, without_cloud=1.5))
+    counts = set()
+    list(track(recording, config, timesteps=range(1), progress=lambda timestep, step, count, psnr: counts.add(count)))
+    assert counts == expected

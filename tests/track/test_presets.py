@@ -17,6 +17,7 @@ PAPER = PRESETS["paper"]
 PROTOCOL = {
     # first timestep: "10,000 iterations, one random camera each"
     "reconstruct.steps": 10_000,
+    "reconstruct.without_cloud": 1.0,
     "reconstruct.views_per_step": 1,
     # "image 1, mask 3, rigidity 4, rotation 4, isometry 2, floor 2, background 20"
     "reconstruct.image_weight": 1.0,
@@ -190,6 +191,7 @@ def test_momentum_of_the_presets_is_the_prior_that_saturates(recording: Recordin
         (lambda: FreeConfig(steps=0), r"^follow\.free\.steps: expected at least 1, got 0$"),
         (lambda: TrackConfig(image_scale=0.0), r"^image_scale: expected more than 0 and at most 4, got 0\.0$"),
         (lambda: replace(PAPER.reconstruct, steps=0), r"^reconstruct\.steps: expected at least 1, got 0$"),
+        (lambda: replace(PAPER.reconstruct, without_cloud=0.5), r"^reconstruct\.without_cloud: .*, got 0\.5$"),
         (lambda: replace(PAPER.reconstruct, views_per_step=0), r"^reconstruct\.views_per_step: expected at least 1"),
     ],
 )

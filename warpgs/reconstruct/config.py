@@ -74,6 +74,10 @@ class ReconstructConfig:
 
     steps: int = 600
     """Optimization steps. Twice as many gain 2.4 dB on training cameras, and 0.2 dB on held-out ones."""
+    without_cloud: float = 2.0
+    """So many times the steps where there is no starting cloud: what starts on the hull of the masks has farther to go.
+    Over 12 timesteps of tumbling bodies, tracks err by 0.22 instead of 0.25 cm (with a cloud 0.16) and held-out pictures
+    gain 0.5 dB."""
     views_per_step: int = 2
     """Training views rendered in every step. Two, so that two cores share the work without changing the result."""
     image_weight: float = 3.0
@@ -103,6 +107,8 @@ class ReconstructConfig:
     def __post_init__(self) -> None:
         if self.steps < 1:
             refuse("reconstruct.steps", "at least 1", self.steps)
+        if not 1.0 <= self.without_cloud <= 100.0:
+            refuse("reconstruct.without_cloud", "a factor of 1 to 100", self.without_cloud)
         if self.views_per_step < 1:
             refuse("reconstruct.views_per_step", "at least 1", self.views_per_step)
         if self.harmonics_degree not in range(4):
@@ -111,6 +117,7 @@ class ReconstructConfig:
 
 PAPER = ReconstructConfig(
     steps=10_000,
+    without_cloud=1.0,
     views_per_step=1,
     image_weight=1.0,
     mask_weight=3.0,

@@ -191,6 +191,7 @@ class _Engine:
         # a scene's cloud shows its first instant: later, moving points would start in the wrong place
         given = scene.point_cloud() if self.config.use_cloud and frame.timestep == 0 else None
         if given is None:
+            stage = replace(stage, steps=round(stage.without_cloud * stage.steps))
             cloud = seed_without_cloud(frame, stage.seed, device=self.device)
         else:
             check_point_cloud("starting cloud", given)
