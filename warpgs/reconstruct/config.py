@@ -76,8 +76,8 @@ class ReconstructConfig:
     """Optimization steps. Twice as many gain 2.4 dB on training cameras, and 0.2 dB on held-out ones."""
     without_cloud: float = 2.0
     """So many times the steps where there is no starting cloud: what starts on the hull of the masks has farther to go.
-    Over 12 timesteps of tumbling bodies, tracks err by 0.22 instead of 0.25 cm (with a cloud 0.16) and held-out pictures
-    gain 0.5 dB."""
+    Over 12 timesteps of tumbling bodies, tracks err by 0.22 instead of 0.25 cm (with a cloud 0.16), and held-out
+    pictures gain 0.5 dB."""
     views_per_step: int = 2
     """Training views rendered in every step. Two, so that two cores share the work without changing the result."""
     image_weight: float = 3.0
