@@ -129,6 +129,16 @@ def test_background_points_are_guessed_behind_what_moves(room, support, before):
         assert hiding >= before if before else hiding == 0
 
 
+def test_background_points_stay_where_no_camera_sees_what_moves(room):
+    views, truth = room
+    none = np.zeros(truth.shape, np.int32)
+    maps = DepthMaps(truth, none, none, nothing_excluded())
+    outside = 100.0 * np.eye(3, dtype=np.float32)[2:]  # above all pictures
+    assert all(views.project(c, outside)[0].max() < 0 for c in range(len(views)))
+    with_it, without = (background_points(views, maps, 100_000, 0.0, moving) for moving in (outside, None))
+    np.testing.assert_array_equal(with_it.points, without.points)
+
+
 def test_shell_points_enclose_everything(room):
     views, _ = room
     inner = np.random.default_rng(1).normal(size=(1000, 3)).astype(np.float32)

@@ -186,8 +186,11 @@ def _hides(views: Views, points: np.ndarray, moving: np.ndarray) -> np.ndarray:
     result = np.zeros(len(points), bool)
     for c in range(len(views)):
         column, row, depth = views.project(c, moving)
+        seen = column >= 0
+        if not seen.any():
+            continue
         front = np.full((views.height, views.width), np.inf, np.float32)
-        np.minimum.at(front, (row[column >= 0], column[column >= 0]), depth[column >= 0])
+        np.minimum.at(front, (row[seen], column[seen]), depth[seen])
         distance, (nearest_row, nearest_column) = ndimage.distance_transform_edt(np.isinf(front), return_indices=True)
         reached = distance <= WAY_SHARE * max(front.shape)
         limit = np.where(reached, front[nearest_row, nearest_column], 0.0)
