@@ -28,10 +28,13 @@ fetch-chromium = @{ command -v chromium || command -v chromium-browser || comman
 	timeout --kill-after=5 $(1) $(RUN) -m playwright install --only-shell chromium; } >/dev/null 2>&1 || \
 	echo "no Chromium here, and none could be fetched: the test of the viewer in a browser is skipped"
 
-# A file of tests stays on one core: what its tests share is made once.
+# A file of tests stays on one core: what its tests share is made once. The browser draws on all of them, and what it
+# draws late is wrong: it has them for itself.
+BROWSER := tests/view/test_browser.py
 test: $(INSTALLED)
 	$(call fetch-chromium,20)
-	$(RUN) -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	$(RUN) -m pytest --numprocesses=auto --dist=loadfile $(if $(ARGS),$(ARGS),--ignore=$(BROWSER))
+	$(if $(ARGS),,$(RUN) -m pytest $(BROWSER))
 
 fuzz: $(INSTALLED)
 	WARPGS_FUZZ=$(FUZZ) $(RUN) -m pytest tests/scenes/test_fuzzed.py --numprocesses=auto $(ARGS)
@@ -44,7 +47,7 @@ lint: $(INSTALLED)
 
 check-viewer: $(INSTALLED)
 	$(call fetch-chromium,600)
-	$(RUN) -m pytest tests/view/test_browser.py -rs $(ARGS)
+	$(RUN) -m pytest $(BROWSER) -rs $(ARGS)
 
 check-interop: $(INTEROP)/.installed
 	$(INTEROP)/bin/python -m pytest tests/interop -rs $(ARGS)
