@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 from tests.reference.rasterize import ALPHA_MAX, ALPHA_MIN
 from tests.reference.rasterize import project as project_oracle
 from tests.tracks_by_hand import front_camera, make_gaussians, wxyz
+from warpgs.query import rays
 from warpgs.query.geometry import project
 from warpgs.query.rays import cross
 from warpgs.query.surface import SURFACE_LIGHT, lift
@@ -95,6 +96,15 @@ def test_transmittance_is_the_product_over_the_particles_in_front(gaussians):
     found = transmittance(points, gaussians, CAMERA)
     np.testing.assert_allclose(found, np.where(inside & (depth > 0.0), expected, 0.0), rtol=1e-9)
     assert (found < 0.3).any() and (found > 0.9).any()
+
+
+def test_cross_makes_room_for_pairs_that_were_not_foreseen(gaussians, points_px, monkeypatch):
+    plenty = cross(points_px, gaussians, CAMERA)
+    monkeypatch.setattr(rays, "ROOM", 0)
+    scarce = cross(points_px, gaussians, CAMERA)
+    assert len(plenty.ray) > len(gaussians)
+    for name, values in vars(plenty).items():
+        np.testing.assert_array_equal(getattr(scarce, name), values)
 
 
 def test_lift_finds_the_depth_at_which_a_share_of_the_light_is_reached(gaussians, points_px):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+import warp as wp
 
 from warpgs.checks import refuse
 from warpgs.evaluate.bodies import body_poses
@@ -24,6 +25,7 @@ from warpgs.evaluate.scores import (
     score_over_time,
 )
 from warpgs.evaluate.trajectories import PictureTracks, SpaceTracks, follow_in_picture, follow_in_space
+from warpgs.query import rays
 from warpgs.run.directory import pose_name
 from warpgs.types import GroundTruth, Scene, Split, Tracks
 
@@ -97,7 +99,8 @@ def _follow_in_pictures(tracks: Tracks, scene: Scene, truth: GroundTruth) -> tup
         if len(known) < len(flags):
             return ()
         seen.append(np.stack(known))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy alone, which computes without the interpreter's lock
+    wp.load_module(rays, device="cpu")  # Warp must not do that from two threads at once
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy and kernels compute without the interpreter's lock
         return tuple(pool.map(lambda camera, flags: follow_in_picture(tracks, camera, truth, flags), cameras, seen))
 
 
