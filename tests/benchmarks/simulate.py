@@ -2,11 +2,14 @@
 
     python -m tests.benchmarks.simulate
 
-Steps of free particles over a floor, held by springs, which threads share, or by priors. Compare one run only.
+Steps of free particles over a floor, held by springs, which threads share, or by priors; the implicit one also in units
+of an iteration of tracking as many Gaussians. Compare one run only.
 """
 
+import itertools
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -14,7 +17,9 @@ import numpy as np
 import tyro
 import warp as wp
 
+from tests.benchmarks.iteration import HEIGHT, WIDTH, Training
 from tests.simulate.worlds import free_model, lattice, lattice_springs
+from warpgs.bench.clouds import surfaces
 from warpgs.math.order import morton_codes
 from warpgs.neighbors import nearest_neighbors
 from warpgs.priors import ElasticPrior, Prior, SpringPrior
@@ -64,12 +69,18 @@ def held_by(prior: Prior, model: Model, points: np.ndarray, neighbors: int) -> M
 
 def copy_rate() -> float:
     """Bytes that this machine moves per second, read or written, copying 256 MB."""
-    source, target, times = np.ones(1 << 25), np.zeros(1 << 25), []
-    for _ in range(5):
+    source, target = np.ones(1 << 25), np.zeros(1 << 25)
+    return 2 * source.nbytes / shortest_s(lambda: np.copyto(target, source), 5)
+
+
+def shortest_s(run: Callable[[], None], repeats: int) -> float:
+    """The least time [s] that it takes."""
+    times = []
+    for _ in range(repeats):
         start = time.perf_counter()
-        np.copyto(target, source)
+        run()
         times.append(time.perf_counter() - start)
-    return 2 * source.nbytes / min(times)
+    return min(times)
 
 
 def pair_bytes(world: World, neighbors: int) -> int:
@@ -80,21 +91,32 @@ def pair_bytes(world: World, neighbors: int) -> int:
     return ends + world.particle_count * neighbors * constants
 
 
-def report(what: str, world: World, solver: Solver, points: np.ndarray, steps: int, least_s: float) -> None:
-    """Print the shortest time of a step, and how many times the time it is that reading its pairs takes."""
-    scratch, before, after, times = solver.scratch(world), world.start(points), world.empty_state(), []
-    for step in range(steps):
-        start = time.perf_counter()
-        solver.step(world, before, Clock(step, 1e-4), scratch, after)
-        times.append(time.perf_counter() - start)
+def report(what: str, world: World, solver: Solver, points: np.ndarray, steps: int, least_s: float) -> float:
+    """The shortest time of a step [s]; print it, and how many times the time it is that reading its pairs takes."""
+    scratch, before, after = solver.scratch(world), world.start(points), world.empty_state()
+    count = itertools.count()
+
+    def step() -> None:
+        nonlocal before, after
+        solver.step(world, before, Clock(next(count), 1e-4), scratch, after)
         before, after = after, before
-    seconds = min(times)
+
+    seconds = shortest_s(step, steps)
     limit = f"{seconds / least_s:.1f} x the time to read its pairs"
     print(f"{what}: {1e3 * seconds:.1f} ms per step, {1.0 / seconds:.1f} steps/s, {limit}", flush=True)
+    return seconds
+
+
+def tracking_s(count: int) -> float:
+    """The shortest time of an iteration of tracking on one thread [s]: one picture, losses, priors, Adam."""
+    training = Training(surfaces(count))
+    training.captured()  # compiled and recorded now, replayed from here on
+    return shortest_s(training.captured, 20)
 
 
 def main(benchmark: Benchmark) -> None:
     """Print a line for each measurement."""
+    wp.config.log_level = wp.LOG_ERROR
     model, points = jelly(benchmark.particles, benchmark.neighbors)
     world = World(model, "cpu")
     print(f"{benchmark.particles} particles x {benchmark.neighbors} neighbors, {world.spring_count} springs")
@@ -105,7 +127,10 @@ def main(benchmark: Benchmark) -> None:
         with ThreadPoolExecutor(threads) as pool:
             solver = Explicit(executor=pool if threads > 1 else None)
             report(f"springs, explicit, {threads} thread(s)", world, solver, points, benchmark.steps, least_s)
-    report("springs, implicit", world, Implicit(), points, 3, least_s)
+    implicit_s = report("springs, implicit", world, Implicit(), points, 5, least_s)
+    iteration_s = tracking_s(benchmark.particles)
+    what = f"iteration of tracking as many Gaussians, one camera of {WIDTH}x{HEIGHT}"
+    print(f"{what}: {1e3 * iteration_s:.1f} ms; an implicit step is worth {implicit_s / iteration_s:.1f}", flush=True)
     for prior in (SpringPrior(), ElasticPrior()):
         held = World(held_by(prior, model, points, benchmark.neighbors), "cpu")
         least_s = pair_bytes(held, benchmark.neighbors) / rate
