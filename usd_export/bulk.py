@@ -29,7 +29,6 @@ import numpy as np
 from pxr import Sdf, Usd, Vt
 
 from usd_export.arrays import usd_array
-from usd_export.staging import written_behind
 
 Put = Callable[[Usd.Attribute, type, np.ndarray, Usd.TimeCode], None]
 """Authors an array of some kind of USD's at a time."""
@@ -45,8 +44,8 @@ VERSIONS = ((0, 7), (1, 0))
 """Of the format: the first whose arrays begin with 8 bytes of length, and the first that nobody knows."""
 MARK = b"an array of warpgs belongs here instead."
 ALIGNMENT = 8
-WRITE_BEHIND = 32 << 20
-"""Bytes after which the disk is asked to go on writing."""
+WRITE_BEHIND = 8 << 20
+"""Bytes after which the disk is asked to begin with them, so that it has little left to do at the end."""
 
 
 class UnknownLayer(Exception):
@@ -89,9 +88,9 @@ class Bulk:
         """
         head, tail = self._split(layer.read_bytes())
         filled = layer.with_name(f"{layer.name}.filled")
-        with filled.open("wb") as file, written_behind(filled) as write_behind:
+        with filled.open("wb") as file:
             file.write(head)
-            yield _Writer(file, write_behind)
+            yield _Writer(file)
             file.write(tail)
             if file.tell() != len(head) + sum(self._sizes) + len(tail):
                 raise RuntimeError(f"{layer}: expected the arrays that were reserved, got others")
@@ -157,8 +156,8 @@ class _AtOnce:
 class _Writer:
     """Appends arrays to a file."""
 
-    def __init__(self, file: BinaryIO, write_behind: Callable[[], None]) -> None:
-        self._file, self._write_behind = file, write_behind
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._at_once, self._written, self._asked = _AtOnce(), 0, 0
 
     def __call__(self, attribute: Usd.Attribute, kind: type, values: np.ndarray, time: Usd.TimeCode) -> None:
@@ -169,6 +168,8 @@ class _Writer:
         self._file.write(struct.pack("<Q", len(numbers)))
         self._file.write(numbers)
         self._file.write(bytes(-numbers.nbytes % ALIGNMENT))
-        if self._file.tell() - self._asked > WRITE_BEHIND:
-            self._asked = self._file.tell()
-            self._write_behind()
+        end = self._file.tell()
+        if end - self._asked > WRITE_BEHIND:
+            # Linux begins to write what is not needed again, and does not wait for it.
+            os.posix_fadvise(self._file.fileno(), self._asked, end - self._asked, os.POSIX_FADV_DONTNEED)
+            self._asked = end

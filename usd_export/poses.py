@@ -13,9 +13,6 @@ from usd_export.form import scales
 EXTENT_SIGMAS = 3.0
 """Standard deviations inside the extent: what is outside weighs less than 0.012 of the opacity."""
 
-BLOCK = 1024
-"""Particles that one thread visits, so that a box of all is a reduction of few boxes."""
-
 INSTANTS = 32
 """Instants over which a pose in the frame of a part is averaged: enough for a fifth of the noise of one."""
 
@@ -51,24 +48,23 @@ def gather_kernel(
     rotations_wxyz: wp.array[wp.vec4],
     ids: wp.array[wp.int32],
     scales: wp.array[wp.vec3],
+    radii: wp.array[float],
     sigmas: float,
     # outputs
     positions: wp.array[wp.vec3],
     orientations_xyzw: wp.array[wp.vec4],
-    low: wp.array[wp.vec3],
-    high: wp.array[wp.vec3],
+    box: wp.array[wp.vec3],
 ):
-    block = wp.tid()
     box_low = wp.vec3(wp.inf, wp.inf, wp.inf)
     box_high = -box_low
-    for i in range(block * wp.static(BLOCK), wp.min((block + 1) * wp.static(BLOCK), ids.shape[0])):
+    for i in range(ids.shape[0]):  # by one thread: a box that holds most particles soon is seldom widened
         p = means[ids[i]]
         r = rotations_wxyz[ids[i]]
         positions[i] = p
         orientations_xyzw[i] = wp.vec4(r[1], r[2], r[3], r[0])
-        s = scales[i]
         # The box so far holds the sphere around most.
-        if wp.min(wp.min(p - box_low), wp.min(box_high - p)) < sigmas * wp.max(s):
+        if wp.min(wp.min(p - box_low), wp.min(box_high - p)) < radii[i]:
+            s = scales[i]
             # An ellipsoid R S reaches sqrt(sum_j (R_kj s_j)^2) along world axis k.
             axes = wp.quat_to_matrix(wp.normalize(wp.quat(r[1], r[2], r[3], r[0])))
             x = wp.cw_mul(axes[0], s)
@@ -77,8 +73,8 @@ def gather_kernel(
             reach = sigmas * wp.vec3(wp.length(x), wp.length(y), wp.length(z))
             box_low = wp.min(box_low, p - reach)
             box_high = wp.max(box_high, p + reach)
-    low[block] = box_low
-    high[block] = box_high
+    box[0] = box_low
+    box[1] = box_high
 
 
 class Gather:
@@ -87,19 +83,21 @@ class Gather:
     def __init__(self, ids: np.ndarray, log_scales: np.ndarray) -> None:
         """``ids``: indices into the tracks, shape [n]; ``log_scales``: those of all particles of the tracks."""
         self._ids = wp.array(ids.astype(np.int32), dtype=wp.int32, device="cpu")
-        self._scales = wp.array(scales(log_scales[ids]), dtype=wp.vec3, device="cpu")
-        blocks = -(-len(ids) // BLOCK)
-        self._low, self._high = (wp.empty(blocks, dtype=wp.vec3, device="cpu") for _ in range(2))
+        sizes = scales(log_scales[ids])
+        self._scales = wp.array(sizes, dtype=wp.vec3, device="cpu")
+        self._radii = wp.array(EXTENT_SIGMAS * sizes.max(axis=1), dtype=float, device="cpu")
+        self._box = wp.empty(2, dtype=wp.vec3, device="cpu")
         self._positions = wp.empty(len(ids), dtype=wp.vec3, device="cpu")
         self._orientations_xyzw = wp.empty(len(ids), dtype=wp.vec4, device="cpu")
 
     def __call__(self, means: np.ndarray, rotations_wxyz: np.ndarray) -> Pose:
         """The pose at an instant, until the next; means and rotations are those of all particles, shapes [m, 3] and
         [m, 4]."""
-        inputs = [_array(means, wp.vec3), _array(rotations_wxyz, wp.vec4), self._ids, self._scales, EXTENT_SIGMAS]
-        outputs = [self._positions, self._orientations_xyzw, self._low, self._high]
-        wp.launch(gather_kernel, self._low.size, inputs, outputs, device="cpu")
-        box = np.stack([self._low.numpy().min(axis=0), self._high.numpy().max(axis=0)])
+        poses = [_array(means, wp.vec3), _array(rotations_wxyz, wp.vec4)]
+        inputs = [*poses, self._ids, self._scales, self._radii, EXTENT_SIGMAS]
+        outputs = [self._positions, self._orientations_xyzw, self._box]
+        wp.launch(gather_kernel, 1, inputs, outputs, device="cpu")
+        box = self._box.numpy().copy()
         # Outwards by the rounding of the sums above: it must not cut into an ellipsoid.
         slack = 4.0 * np.finfo(np.float32).eps * np.maximum(np.abs(box).max(), np.ptp(box, axis=0))
         box += np.array([[-1.0], [1.0]], np.float32) * slack.astype(np.float32)

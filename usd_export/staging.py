@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,24 +28,6 @@ def staged(path: Path) -> Iterator[Path]:
         raise disk_error(path, error, "free some disk space or choose another place") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def written_behind(path: Path) -> Iterator[Callable[[], None]]:
-    """Yield what makes the disk take what a growing file holds so far, while the caller goes on."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with ThreadPoolExecutor(1, "warpgs-disk") as pool:
-            last = pool.submit(lambda: None)
-
-            def write_behind() -> None:
-                nonlocal last
-                if last.done():
-                    last = pool.submit(os.fdatasync, descriptor)
-
-            yield write_behind
-    finally:
-        os.close(descriptor)
 
 
 def publish(files: Sequence[Path], target: Path, replaced: Sequence[Path]) -> list[Path]:

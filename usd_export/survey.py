@@ -26,7 +26,7 @@ def unsoundness_kernel(
         p = means[t, i]
         error = wp.abs(wp.length(rotations_wxyz[t, i]) - 1.0)
         most = wp.max(most, error)
-        strange += 0.0 * p[0] + 0.0 * p[1] + 0.0 * p[2] + 0.0 * error
+        strange += 0.0 * (p[0] + p[1] + p[2] + error)
     worst[t] = most + strange
 
 

@@ -141,7 +141,7 @@ def measure(row: str) -> None:
         (plain_s, plain_busy_s), (seconds, busy_s) = np.array(times).min(axis=0)
         size = path.stat().st_size / 1e6
         print(
-            f"| {row} | {seconds:.2f} | {seconds / plain_s:.1f} | {busy_s:.2f} | {busy_s / plain_busy_s:.1f} |"
+            f"| {row} | {seconds:.2f} | {seconds / plain_s:.2f} | {busy_s:.2f} | {busy_s / plain_busy_s:.1f} |"
             f" {size:.1f} | {peak:.0f} |",
             flush=True,
         )
