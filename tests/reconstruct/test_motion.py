@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from scenes.synthetic import SyntheticOptions, tumble
 from tests.track.recordings import QUICK, Recording
-from warpgs.reconstruct.backplate import learn_background, returning_color
+from warpgs.reconstruct.backplate import learn_backgrounds, returning_color
 from warpgs.reconstruct.config import DensifyConfig
 from warpgs.reconstruct.consensus import agreed_masks
 from warpgs.reconstruct.motion import MotionMasks
@@ -63,8 +63,8 @@ def test_background_is_found_where_a_body_stands_longer_than_not(frames):
     camera = frames[0].cameras[0].resized(96, 48)
     places = [2 * (i % 5) + 10 for i in range(18)] + [60] * 6
     pictures, following = ([stage(place + step) for place in places] for step in (0, 2))
-    learned = learn_background(camera, pictures, following)
-    wall = learn_background(camera, [stage(60)] * 5, [stage(60)] * 5).color[:, 20:40]
+    [learned] = learn_backgrounds([camera], [pictures], [following])
+    wall = stage(60)[:, 20:40] / 255.0
     assert np.abs(learned.color[:, 20:40] - wall).mean() < 0.01
     [mask] = MotionMasks([learned]).add_to(Frame(0, 0.0, (camera,), (stage(12),), None)).masks
     true = np.zeros(mask.shape, bool)
@@ -111,7 +111,7 @@ def test_masks_leave_pictures_and_cameras_as_they_are(frames):
 @pytest.mark.parametrize(("factor", "marked"), [(0.6, 0.0), (1.5, 0.5)])
 def test_a_background_made_darker_is_a_shadow_and_one_made_brighter_is_not(factor, marked, frames):
     camera, picture = frames[0].cameras[0], frames[0].images[0]
-    motion = MotionMasks([learn_background(camera, [picture] * 5, [picture] * 5)])
+    motion = MotionMasks(learn_backgrounds([camera], [[picture] * 5], [[picture] * 5]))
     changed = np.minimum(factor * picture, 255.0).astype(np.uint8)
     frame = motion.add_to(Frame(0, 0.0, (camera,), (changed,), None))
     assert (frame.masks[0] > 127).mean() >= marked

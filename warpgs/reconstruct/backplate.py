@@ -1,25 +1,30 @@
-"""What one static camera sees when nothing is in the way, learned from a handful of instants.
+"""What static cameras see when nothing is in the way, learned from a handful of instants.
 
-Two things tell a background: it returns over time, and it does not move. So its color at a pixel is the one that most
-of the still instants have near each other; an instant is still where the optical flow to a frame soon after is next to
-nothing (dense inverse search, Kroeger et al. 2016). Time alone fails where a body is there more often than not: what
-it leaves free for a while looks like something new. The flow itself only ever leaves instants out.
+A background returns over time, goes on at its borders, does not move, and has other colors than what does: layers.py
+says at which instants each pixel shows it. Its color is the one that most of these have near each other. Where bodies
+are in the way at all instants there is none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from warpgs.reconstruct.layers import RARE, ColorOdds, background_shares
 from warpgs.types import Camera
 
 FLOW_PX = 0.4
-"""Where pictures move by more than this from an instant to the frame after it, something moves."""
-MOVING_WEIGHT = 0.02
-"""An instant in motion counts this much of a still one: where all are in motion, time alone decides."""
+"""Where pictures move by more than this from an instant to the frame after it, something moves (dense inverse search,
+Kroeger et al. 2016)."""
+SHARES_PIXELS = 320
+"""Which instants show the background is decided at this many pixels along the longer side."""
+LEAST_SHARE = 0.02
+"""An instant counts by its share of the background, squared, relative to the largest at its pixel, or to this ..."""
+LEAST_WEIGHT = 0.02
+"""... and never less than this before it is squared: where no instant shows any background, time alone decides."""
 SAME_COLOR = 12
 """Colors (0..255) that differ by no more than this in any channel are one."""
 DIFFERENCE = 0.06
@@ -28,8 +33,10 @@ NOISE_SIGMAS = 4.0
 """A pixel is foreground beyond so many standard deviations of its own noise ..."""
 NOISE_LIMIT = 0.15
 """... but never needs a larger difference than this: a pixel that bodies cross all the time is not noisy."""
-DOUBT = 0.5
-"""Where more than this share of the instants is in motion, the background may be the body itself."""
+TRUSTED = 0.5
+"""Where no instant has a larger share of the background, the color taken for it may be a body's ..."""
+MOVING = 0.5
+"""... and where a larger share of the instants is in motion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,27 +48,48 @@ class Background:
     """RGB 0..1, shape [height, width, 3], float32."""
     threshold: np.ndarray
     """Color difference that makes a pixel foreground, shape [height, width], float32."""
+    trust: np.ndarray
+    """Log of the odds that ``color`` is the background's and not of a body that is always in the way, shape
+    [height, width], float32."""
     doubtful: np.ndarray
-    """True where too few instants are still to trust ``color``, shape [height, width], bool."""
+    """True where it may well be a body's, shape [height, width], bool."""
+    odds: ColorOdds
+    """What the color of a pixel itself tells."""
 
 
-def learn_background(camera: Camera, pictures: Sequence[np.ndarray], following: Sequence[np.ndarray]) -> Background:
-    """The background of ``camera``.
+def learn_backgrounds(
+    cameras: Sequence[Camera],
+    pictures: Sequence[Sequence[np.ndarray]],
+    following: Sequence[Sequence[np.ndarray]],
+    over: Callable = map,
+) -> list[Background]:
+    """The background of each camera.
 
     Args:
-        camera: Of the size of the pictures.
-        pictures: At several instants spread over the recording, uint8, shape [height, width, 3] each.
+        cameras: Of the size of their pictures.
+        pictures: Of each camera, at several instants spread over the recording, uint8, shape [height, width, 3].
         following: The picture a moment after (or before) each of them.
+        over: ``map``, or the map of an executor.
     """
-    series = np.stack(pictures)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    moving = np.stack([_moves(flow, *pair) for pair in zip(pictures, following, strict=True)])
-    weights = np.where(moving, np.float32(MOVING_WEIGHT), np.float32(1.0))
+    series = [np.stack(each) for each in pictures]
+    moving = list(over(_motion, pictures, following))
+    small, moves = (list(over(_reduced, each)) for each in (series, moving))
+    return list(over(_background, cameras, series, moving, *zip(*background_shares(small, moves, over), strict=True)))
+
+
+def _background(
+    camera: Camera, series: np.ndarray, moving: np.ndarray, small_shares: np.ndarray, odds: ColorOdds
+) -> Background:
+    size = (camera.width, camera.height)
+    shares = np.stack([cv2.resize(each, size, interpolation=cv2.INTER_LINEAR) for each in small_shares])
+    best = shares.max(axis=0)
+    weights = np.maximum(shares / np.maximum(best, np.float32(LEAST_SHARE)), np.float32(LEAST_WEIGHT)) ** 2
     color = returning_color(series, weights) / np.float32(255.0)
     difference = np.abs(series / np.float32(255.0) - color).max(axis=3)
-    noise = 1.4826 * _median_of(difference, ~moving)
+    noise = 1.4826 * _median_of(difference, ~moving & (shares > 0.5 * best))
     threshold = np.clip(NOISE_SIGMAS * noise, DIFFERENCE, NOISE_LIMIT).astype(np.float32)
-    return Background(camera, color, threshold, moving.mean(axis=0) > DOUBT)
+    trust = np.log((best + np.float32(RARE)) / (1.0 - best + np.float32(RARE)))
+    return Background(camera, color, threshold, trust, (best < TRUSTED) | (moving.mean(axis=0) > MOVING), odds)
 
 
 def returning_color(series: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -85,12 +113,27 @@ def returning_color(series: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return color
 
 
+def _motion(pictures: Sequence[np.ndarray], following: Sequence[np.ndarray]) -> np.ndarray:
+    """True where something moves at each instant, shape [t, height, width]."""
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.stack([_moves(flow, *pair) for pair in zip(pictures, following, strict=True)])
+
+
 def _moves(flow: cv2.DISOpticalFlow, picture: np.ndarray, following: np.ndarray) -> np.ndarray:
     """True where something moves from one picture to the other, shape [height, width]."""
     grays = [cv2.cvtColor(np.ascontiguousarray(each), cv2.COLOR_RGB2GRAY) for each in (picture, following)]
     if min(grays[0].shape) < 16:  # smaller than the patches that are searched for
         return cv2.absdiff(*grays) > SAME_COLOR
     return np.linalg.norm(flow.calc(*grays, None), axis=2) > FLOW_PX
+
+
+def _reduced(series: np.ndarray) -> np.ndarray:
+    """Pictures, or where something moves in them, at the size of SHARES_PIXELS, shape [t, height, width(, 3)]."""
+    height, width = series.shape[1:3]
+    scale = min(1.0, SHARES_PIXELS / max(height, width))
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    averaged = [cv2.resize(each.astype(np.uint8), size, interpolation=cv2.INTER_AREA) for each in series]
+    return np.stack(averaged).astype(series.dtype)
 
 
 def _median_of(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:

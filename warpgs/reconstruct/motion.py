@@ -14,7 +14,7 @@ import warp as wp
 from PIL import Image
 from scipy import ndimage
 
-from warpgs.reconstruct.backplate import Background, learn_background
+from warpgs.reconstruct.backplate import Background, learn_backgrounds
 from warpgs.reconstruct.consensus import agreed_masks
 from warpgs.reconstruct.hull import HullVotes, visual_hull
 from warpgs.reconstruct.views import Rig, Views, fitted_size, resample, resized
@@ -34,6 +34,13 @@ SHADOW_WINDOW = 5
 """Side of the window [px] over which a shadow is the background times one number."""
 SHADOW_MISFIT = 0.04
 """Root mean square (0..1) of what such a number leaves over, at most."""
+SHADOW_ODDS = -2.0
+"""What has the colors of foreground is none, log of the odds for background."""
+BODY_ODDS = -4.0
+"""Below such odds, of a pixel's color and of the background there together, it is foreground without any difference:
+bodies that are always in the way are taken for background."""
+FILL_ODDS = 1.0
+"""What other cameras see is filled in only where colors do not speak against it."""
 SPECK_SHARE = 2e-4
 """Connected regions smaller than this share of the picture are noise, and so are such holes."""
 HULL_PIXELS = 160
@@ -80,7 +87,7 @@ class MotionMasks:
                     return None
                 for pictures, picture, camera in zip(into, frame.images, small, strict=True):
                     pictures.append(resized(picture, camera.width, camera.height))
-        motion = MotionMasks(list(over(learn_background, small, series, following)))
+        motion = MotionMasks(learn_backgrounds(small, series, following, over))
         return motion if _agreement(motion.add_to(first, over), device) >= AGREEMENT else None
 
     def add_to(self, frame: Frame, over: Callable = map) -> Frame:
@@ -89,16 +96,20 @@ class MotionMasks:
 
     def agreed(self, frame: Frame, device: wp.DeviceLike = "cpu") -> Frame:
         """``frame``, which ``add_to`` gave masks, with what the cameras agree on in space. Takes seconds."""
-        doubtful = [background.doubtful for background in self._backgrounds]
+        doubtful = []
+        for background, picture in zip(self._backgrounds, frame.images, strict=True):
+            size = background.camera.width, background.camera.height
+            colored = background.odds.of(resized(picture, *size)) < FILL_ODDS
+            doubtful.append(background.doubtful & colored)
         return replace(frame, masks=agreed_masks(frame, doubtful, device))
 
     @staticmethod
     def _mask(background: Background, picture: np.ndarray, camera: Camera) -> np.ndarray:
         small = resample(picture, background.camera.width, background.camera.height)
         difference = np.abs(small - background.color).max(axis=2)
-        differs = difference > background.threshold
-        shadow = _is_shadow(small, background.color)
-        mask = _cleaned(differs & ~shadow)
+        odds = background.odds.of(255.0 * small)
+        shadow = _is_shadow(small, background.color) & (odds > SHADOW_ODDS)
+        mask = _cleaned((difference > background.threshold) & ~shadow | (background.trust + odds < BODY_ODDS))
         whole = Image.fromarray(np.where(mask, np.uint8(255), np.uint8(0)))
         return np.asarray(whole.resize((camera.width, camera.height), Image.Resampling.BILINEAR))
 
