@@ -73,7 +73,7 @@ def export(
         cameras: Those of each timestep of the tracks, in one order. USD alone.
         options: What the USD holds, and how.
         overwrite: Replace what an earlier export left under the same name.
-        progress: Called with (timesteps written, timesteps in all).
+        progress: Called with (steps done, steps in all): timesteps, and before them rigid parts.
 
     Returns:
         The files, in the order of time. Those of the form ``dcc`` are two: ``box.usdc``, which shows Gaussians, and

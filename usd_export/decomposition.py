@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_closing
+from scipy.ndimage import binary_dilation, binary_erosion
 
-from usd_export.form import opacities
-from usd_export.hull import FAINT, Hull
+from usd_export.hull import Hull, of_the_shape, spacing
 from warpgs.checks import sentence
 from warpgs.types import Gaussians
 
 CELLS = 24
-"""Cells of the grid along the longest side of a part."""
+"""Most cells of the grid along the longest side of a part."""
+
+CELL = 1.0
+"""Least size of a cell [median distance of the fourth neighbor]: in smaller ones, surfaces are full of holes."""
 
 GAP = 2
-"""Cells by which particles of a surface may lie apart: a hole opens the solid behind it, which costs pieces."""
+"""Cells by which particles are widened while it is asked what they enclose: holes of twice that are none."""
+
+SIDES = 3
+"""Of four, on which particles lie around what is inside: a body that stands against something is not seen there."""
 
 CONCAVITY = 0.15
 """What may be left, as a share of the size: surfaces that are tracked are rough by a tenth."""
@@ -35,35 +40,40 @@ def check_decomposition() -> None:
 def convex_pieces(gaussians: Gaussians) -> list[Hull]:
     """Convex pieces of the solid that particles enclose.
 
-    Particles lie on surfaces: a cell of a grid is inside where they lie on all sides of it but the lower, for what
-    stands on something was not seen from below.
+    Particles lie on surfaces: a cell of a grid is inside where they lie over it and on three of its four sides. What
+    stands on something was not seen from below, what stands against something not from there; what is open to above,
+    or to two sides, is hollow.
     """
     import coacd  # pyright: ignore[reportMissingImports]
 
-    vertices, faces = _surface(_inside(gaussians))
+    vertices, faces = _surface(solid_cells(gaussians))
     coacd.set_log_level("error")
     pieces = coacd.run_coacd(coacd.Mesh(vertices, faces), CONCAVITY, max_ch_vertex=64, seed=0, **SEARCH)
     return [Hull.of(np.asarray(points, np.float64)) for points, _ in pieces]
 
 
-def _inside(gaussians: Gaussians) -> tuple[np.ndarray, np.ndarray, float]:
-    """Which cells of a grid are solid, shape [x, y, z], bool; the corner of the first; their size [m]."""
-    points = gaussians.means[opacities(gaussians.opacity_logits) >= FAINT].astype(np.float64)
-    points = points if len(points) else gaussians.means.astype(np.float64)
-    low, size = points.min(axis=0), max(float(np.ptp(points, axis=0).max()), 1e-9) / CELLS
-    cells = np.floor((points - low) / size).astype(int)
-    filled = np.zeros(cells.max(axis=0) + 1, bool)
-    filled[tuple(cells.T)] = True
-    filled = binary_closing(np.pad(filled, GAP), iterations=GAP)
-    inside = np.ones_like(filled)
-    for axis in range(3):
-        below = np.maximum.accumulate(filled, axis=axis)
-        above = np.flip(np.maximum.accumulate(np.flip(filled, axis), axis=axis), axis)
-        inside &= above if axis == 2 else below & above
-    return inside | filled, low - GAP * size, size
+def solid_cells(gaussians: Gaussians) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which cells of a grid are solid, shape [x, y, z], bool; corner of the first and edges of each [m], shape [3]."""
+    points = gaussians.means[of_the_shape(gaussians)].astype(np.float64)
+    low, extent = points.min(axis=0), np.ptp(points, axis=0)
+    least = max(extent.max() / CELLS, CELL * spacing(points), 1e-9)
+    counts = np.maximum(np.round(extent / least), 1).astype(int)  # the grid ends where the particles do
+    size = np.where(extent > 0.0, extent / counts, least)
+    filled = np.zeros(counts, bool)
+    filled[tuple(np.minimum((points - low) / size, counts - 1).astype(int).T)] = True
+    wide = binary_dilation(np.pad(filled, 2 * GAP), iterations=GAP)
+    sides = np.sum([_reaches(wide, axis, way) for axis in (0, 1) for way in (1, -1)], axis=0)
+    inside = wide | (_reaches(wide, 2, 1) & (sides >= SIDES))
+    return binary_erosion(inside, iterations=GAP), low - 2 * GAP * size, size
 
 
-def _surface(solid: tuple[np.ndarray, np.ndarray, float]) -> tuple[np.ndarray, np.ndarray]:
+def _reaches(filled: np.ndarray, axis: int, way: int) -> np.ndarray:
+    """Whether a filled cell lies beyond each cell along an axis, where it rises (way 1) or falls (-1)."""
+    along = np.moveaxis(filled, axis, 0)[::-way]
+    return np.moveaxis(np.maximum.accumulate(along)[::-way], 0, axis)
+
+
+def _surface(solid: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The sides of solid cells that face cells that are not, as triangles: vertices [m] and indices of them."""
     inside, low, size = solid
     padded = np.pad(inside, 1)

@@ -72,7 +72,7 @@ def hull_of(gaussians: Gaussians) -> Hull:
     Left out are particles that are nearly transparent, and strays: clumps, linked by neighbors, that hold less than a
     twentieth of the particles. No ellipsoid reaches further than three times the median one: needles do not shape it.
     """
-    shape = gaussians.select(_of_the_shape(gaussians))
+    shape = gaussians.select(of_the_shape(gaussians))
     sigmas, opacity = scales(shape.log_scales).astype(np.float64), opacities(shape.opacity_logits)
     axes = Rotation.from_quat(shape.rotations_wxyz, scalar_first=True).as_matrix()
     reach = np.sqrt(2.0 * np.log(np.maximum(opacity / SURFACE_OPACITY, 1.0)))[:, None] * sigmas
@@ -88,23 +88,27 @@ def hull_of(gaussians: Gaussians) -> Hull:
         return Hull.of((points[:, None] + box).reshape(-1, 3))
 
 
-def _of_the_shape(gaussians: Gaussians) -> np.ndarray:
-    """Indices of the particles that shape the hull."""
+def of_the_shape(gaussians: Gaussians) -> np.ndarray:
+    """Indices of the particles that shape a part: not nearly transparent ones, not strays."""
     solid = np.flatnonzero(opacities(gaussians.opacity_logits) >= FAINT)
     if len(solid) == 0:
         return np.arange(len(gaussians))
     if len(solid) < 3:
         return solid
     points = gaussians.means[solid].astype(np.float64)
-    asked = points[:: -(-len(points) // SPOKESMEN)]
-    reach = np.median(cKDTree(points).query(asked, min(5, len(solid)))[0][:, -1])
     # Linked to what is about as near as neighbors are elsewhere: cells that touch, even if at a corner.
-    cells, cell = np.unique(np.floor(points / max(CELL * reach, 1e-12)), axis=0, return_inverse=True)
+    cells, cell = np.unique(np.floor(points / max(CELL * spacing(points), 1e-12)), axis=0, return_inverse=True)
     pairs = cKDTree(cells).query_pairs(1.5, p=np.inf, output_type="ndarray")
     graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=2 * (len(cells),))
     labels = connected_components(graph, directed=False)[1][cell.ravel()]
     counts = np.bincount(labels)
     return solid[counts[labels] >= min(STRAY_SHARE * len(solid), counts.max())]
+
+
+def spacing(points: np.ndarray) -> float:
+    """Median distance of the fourth neighbor, or of the last where there are fewer, among points of shape [n, 3]."""
+    asked = points[:: -(-len(points) // SPOKESMEN)]
+    return float(np.median(cKDTree(points).query(asked, [min(5, len(points))])[0]))
 
 
 def _chosen(corners: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -30,7 +30,9 @@ def sampled_particles(tracks: Tracks, parts: Parts) -> np.ndarray:
     return (parts.part_index < 0) & ((parts.part_index != BACKGROUND) | (births_of(tracks) > 0))
 
 
-def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOptions) -> Field | None:
+def write_rigid(
+    stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOptions, made: Callable[[int], None]
+) -> Field | None:
     """Bodies under ``Parts``, what stands still as ``Background``, what deforms as ``Deformable``.
 
     ========================  =========================================================================================
@@ -46,6 +48,8 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
     as they are: in the frame of the part, with which they turn. What is born later is invisible before, a part by its
     visibility, particles of a part by their opacities. Defaults are those of the first timestep.
 
+    ``made`` is called with the number of parts done so far: convex pieces take a while.
+
     Returns:
         What is to be sampled, if anything.
     """
@@ -54,9 +58,11 @@ def write_rigid(stage: Usd.Stage, tracks: Tracks, parts: Parts, options: UsdOpti
     bodies = []
     UsdGeom.Scope.Define(stage, f"{ROOT}/Parts")
     with ThreadPoolExecutor(thread_count(0), "warpgs-parts") as pool:
-        for part in pool.map(lambda index: _part(tracks, parts, index, options, start), range(len(parts))):
+        found = pool.map(lambda index: _part(tracks, parts, index, options, start), range(len(parts)))
+        for count, part in enumerate(found, 1):
             if part is not None:
                 bodies.append(_write_part(stage, f"{ROOT}/Parts/{part.name}", tracks, part, options, start))
+            made(count)
     if bodies and (options.ground or options.dynamic):
         lowest = min(float(corners[:, 2].min()) for corners in bodies)  # nothing starts inside the ground
         write_ground(stage, lowest if options.ground_height is None else min(lowest, options.ground_height))

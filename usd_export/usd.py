@@ -75,13 +75,16 @@ def _write_layer(
 ) -> None:
     stage = new_stage(path, tracks, options)
     write_cameras(stage, cameras, tracks.timesteps)
+    part_count = 0 if parts is None else len(parts)
+    steps = part_count + len(tracks)
+    progress(0, steps)
     if parts is not None:
-        field = write_rigid(stage, tracks, parts, options)
+        field = write_rigid(stage, tracks, parts, options, lambda made: progress(made, steps))
     else:
         write = write_dcc if options.form == "dcc" else write_raw
         field = write(stage, tracks, sampled, options)
-    stream(stage, field, len(tracks), progress)
-    progress(len(tracks), len(tracks))
+    stream(stage, field, len(tracks), lambda written, _: progress(part_count + written, steps))
+    progress(steps, steps)
 
 
 def _write_package(layer: Path, path: Path) -> None:

@@ -14,6 +14,7 @@ from scipy.spatial import ConvexHull
 from tests.tracks_by_hand import make_tracks
 from usd_export import UsdOptions, export_usd
 from usd_export.checking import check_usd
+from usd_export.decomposition import solid_cells
 from warpgs.bodies import fit_parts
 
 SPACING = 0.01
@@ -62,6 +63,38 @@ def test_export_writes_a_collider_for_each_piece_and_leaves_the_hollow_open(tmp_
     volume = sum(ConvexHull(piece).volume for piece in pieces)
     true = sum(np.prod(np.subtract(high, low)) for low, high in WALLS)
     assert 0.8 * true < volume < 1.5 * true
+
+
+def skin(shape: str, count: int) -> np.ndarray:
+    """Random points on a ball of 20 cm, or on a box of 30 x 20 x 20 cm, around the origin, shape [count, 3]."""
+    rng = np.random.default_rng(0)
+    if shape == "ball":
+        directions = rng.normal(size=(count, 3))
+        return 0.1 * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    half = np.array([0.15, 0.1, 0.1])
+    points = rng.uniform(-half, half, size=(count, 3))
+    areas = np.array([half[1] * half[2], half[0] * half[2], half[0] * half[1]])
+    axis = rng.choice(3, size=count, p=areas / areas.sum())
+    points[np.arange(count), axis] = rng.choice([-1.0, 1.0], count) * half[axis]
+    return points
+
+
+@pytest.mark.parametrize("axis, side", [(2, -1.0), (0, 1.0), (1, -1.0)], ids=["lower", "right", "front"])
+@pytest.mark.parametrize("count", [1000, 3000])
+@pytest.mark.parametrize("shape, volume", [("ball", 4.0 / 3.0 * np.pi * 0.1**3), ("box", 0.3 * 0.2 * 0.2)])
+def test_solid_is_whole_where_nobody_saw_one_side_of_it(shape: str, volume: float, count: int, axis: int, side: float):
+    points = skin(shape, count)
+    up_to = 0.08 if shape == "ball" else points[:, axis].max() - 1e-3
+    seen = side * points[:, axis] < up_to
+    inside, _, size = solid_cells(make_tracks(points[None, seen]).at(0))
+    assert inside.sum() * size.prod() == pytest.approx(volume, rel=0.15)
+
+
+def test_solid_of_a_cup_is_hollow():
+    points = skin("box", 3000)
+    inside, low, size = solid_cells(make_tracks(points[None, points[:, 2] < 0.099]).at(0))
+    cells = np.floor((np.array([[0.0, 0.0, 0.0], [0.0, 0.0, -0.1], [0.15, 0.0, 0.0]]) - low) / size).astype(int)
+    np.testing.assert_array_equal(inside[tuple(cells.T)], [False, True, True])
 
 
 def test_decomposition_without_its_library_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -209,6 +209,14 @@ def test_dynamic_comes_with_gravity_and_a_ground_below_all(tmp_path: Path):
     assert height == pytest.approx(min(bottoms), abs=1e-5)
 
 
+def test_rigid_reports_a_step_for_each_part_and_timestep(tmp_path: Path):
+    tracks, parts = make_rigid()
+    seen = []
+    export_usd(tracks, tmp_path / "box.usdc", parts=parts, progress=lambda *step: seen.append(step))
+    total = len(parts) + len(tracks)
+    assert seen[: len(parts) + 1] == [(i, total) for i in range(len(parts) + 1)] and seen[-1] == (total, total)
+
+
 def test_rigid_half_is_close(tmp_path: Path):
     tracks, parts = make_rigid()
     stage = opened(tracks, tmp_path / "box.usdc", parts, half=True)

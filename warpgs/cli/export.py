@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
+from tqdm import tqdm
 from tyro.conf import Positional
 
-from warpgs.cli.shared import Flag, UsageError, Verb, is_file_of_gaussians, progress_bar, scene_of
+from warpgs.cli.shared import Flag, UsageError, Verb, is_file_of_gaussians, scene_of
 
 if TYPE_CHECKING:
     from usd_export import UsdOptions
@@ -90,9 +91,10 @@ def export_run(arguments: Export) -> None:
         if parts is not None and (arguments.ground or arguments.dynamic):
             options = replace(options, ground_height=_ground_height(tracks, parts))
         usd = {"parts": parts, "cameras": cameras, "options": options}
-    with progress_bar("export", len(tracks)) as bar:
+    with tqdm(desc="export", unit="step", dynamic_ncols=True) as bar:
 
         def show(done: int, total: int) -> None:
+            bar.total = total
             bar.update(done - bar.n)
 
         paths = export(tracks, arguments.out, **usd, overwrite=arguments.overwrite, progress=show)
