@@ -54,6 +54,8 @@ ABLATION = {
     "no prediction": "fast:follow.prediction='none'",
     "linear prediction": "fast:follow.prediction='linear'",
     "no freezing": "fast:follow.freeze_background=False",
+    "no momentum": "fast:follow.priors.momentum=0",
+    "no search": "fast:follow.search.draws=0",
     "no pre-alignment": "fast:follow.rigid.steps=0,follow.rigid.first_steps=0",
     "previous reference": "fast:follow.priors.reference='previous'",
     "no regrouping": "fast:follow.regroup=False",

@@ -149,13 +149,17 @@ def test_track_stores_unit_quaternions_that_never_flip(name, whole):
     assert ((rotations[1:] * rotations[:-1]).sum(axis=2) > 0.0).all()
 
 
-@pytest.mark.parametrize(("miss", "last_steps"), [(RigidConfig().miss, 24), (0.2, 22)])
-def test_progress_tells_every_timestep(recording, miss, last_steps):
+MISS = RigidConfig().miss
+
+
+@pytest.mark.parametrize(("miss", "draws", "last_steps"), [(MISS, 0, 24), (MISS, 256, 22), (0.2, 0, 22)])
+def test_progress_tells_every_timestep(recording, miss, draws, last_steps):
     calls = []
-    config = replace(QUICK, follow=replace(QUICK.follow, rigid=replace(QUICK.follow.rigid, miss=miss)))
+    rigid, search = replace(QUICK.follow.rigid, miss=miss), replace(QUICK.follow.search, draws=draws)
+    config = replace(QUICK, follow=replace(QUICK.follow, rigid=rigid, search=search))
     for _ in track(recording, config, progress=lambda *call: calls.append(call)):
         pass
-    # in so few steps the second timestep is tracked badly, and what it predicts for the third misses
+    # in so few steps the second timestep is tracked badly, and what it predicts for the third misses, if not found
     assert [call[:3] for call in calls] == [(0, 20, 20), (1, 20, 24), (2, 20, last_steps)]
     assert all(5.0 < psnr < 60.0 for *_, psnr in calls)
 

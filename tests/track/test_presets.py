@@ -88,6 +88,7 @@ PROTOCOL = {
 WITHOUT_EFFECT = {
     "follow.births.": "nothing is born",
     "follow.rigid.": "no clusters",
+    "follow.search.": "nothing is looked for",
     "follow.priors.sigma_neighbors": "sigma_m is given",
     "follow.priors.floor": "a place in the scene",
     "reconstruct.densify.maximum": "beyond what the protocol reaches",

@@ -97,7 +97,7 @@ class Objective:
     def load(self, frame: Frame) -> None:
         """Put the pictures of ``frame`` in place of the last ones."""
         cameras = tuple(self._fitted(camera) for camera in frame.cameras)
-        if not _same_views(cameras, self.cameras):
+        if not same_views(cameras, self.cameras):
             self._drop_backdrops()
         self.near = NEAR_RADII * scene_radius(frame.cameras)
         views = upload_views(cameras, self.near, self.device)
@@ -399,7 +399,8 @@ def _size(camera: Camera) -> tuple[int, int]:
     return camera.height, camera.width
 
 
-def _same_views(cameras: Sequence[Camera], others: Sequence[Camera]) -> bool:
+def same_views(cameras: Sequence[Camera], others: Sequence[Camera]) -> bool:
+    """Whether cameras see the same from the same places."""
     return len(cameras) == len(others) and all(
         (a.width, a.height) == (b.width, b.height)
         and np.array_equal(a.intrinsics, b.intrinsics)

@@ -57,6 +57,27 @@ class RigidConfig:
 
 
 @dataclass(frozen=True)
+class SearchConfig:
+    """Bodies that the prediction misses are looked for, before anything is optimized."""
+
+    draws: int = 256
+    """Poses tried for each body in each of eight rounds; 0 leaves the search out."""
+    shift: float = 0.03
+    """How far away is looked, standard deviation along each axis [scene radii]: 8 cm where cameras stand 2.5 m away."""
+    turn: float = 0.35
+    """The same of the rotation about each axis [rad]: 20 degrees."""
+    gain: float = 0.1
+    """By how much less unlike, 0..1, pictures must be at another pose than at the predicted one for it to be taken.
+    What is less far off, 2 cm in scenes 2 m across, the optimization finds."""
+
+    def __post_init__(self) -> None:
+        _check_least("follow.search", self, draws=0, gain=0.0)
+        _check_positive("follow.search", self, "shift", "turn")
+        if 0 < self.draws < 32:
+            refuse("follow.search.draws", "0 or at least 32", self.draws)
+
+
+@dataclass(frozen=True)
 class FreeConfig:
     """Every particle moves and turns by itself, held by the priors."""
 
@@ -176,6 +197,8 @@ class FollowConfig:
     touch at the first timestep would else stay tied to each other: a box that slides off another was 7 cm off."""
     freeze_background: bool = True
     """Only foreground particles move; saves most of the backward pass."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+    """Start of a timestep for bodies that the prediction misses."""
     rigid: RigidConfig = field(default_factory=RigidConfig)
     """First stage."""
     free: FreeConfig = field(default_factory=FreeConfig)
@@ -227,6 +250,7 @@ PAPER = TrackConfig(
         prediction="linear",
         regroup=False,
         freeze_background=False,
+        search=SearchConfig(draws=0),
         rigid=RigidConfig(clusters=0),
         free=FreeConfig(steps=2000, means_rate=1.6e-4, rotations_rate=1e-3, final_rate=1.0),
         priors=PriorConfig(

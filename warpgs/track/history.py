@@ -17,7 +17,7 @@ def make_motion(count: int, step_s: float, device: wp.DeviceLike) -> Motion:
     return Motion(means[0], rotations[0], means[1], rotations[1], known, step_s)
 
 
-def remember(motion: Motion, last: Any, before: Any, known: np.ndarray) -> None:
+def remember(motion: Motion, last: Any, before: Any, known: np.ndarray, accelerations: np.ndarray | float) -> None:
     """Fill ``motion``.
 
     Args:
@@ -25,6 +25,7 @@ def remember(motion: Motion, last: Any, before: Any, known: np.ndarray) -> None:
         last: Centers and quaternions w, x, y, z of all particles, those that move first.
         before: The same one timestep earlier; None when there is none.
         known: Which of the n particles were there then, shape [n].
+        accelerations: By how much velocities are expected to change until the next timestep, shape [n, 3], or 0.
     """
     count = motion.known.size
     pairs = ((last, motion.last_means, motion.last_rotations), (before, motion.before_means, motion.before_rotations))
@@ -32,4 +33,6 @@ def remember(motion: Motion, last: Any, before: Any, known: np.ndarray) -> None:
         earlier = last if poses is None else poses
         means.assign(earlier[0][:count])
         rotations.assign(np.roll(earlier[1][:count], -1, axis=1))
+    if before is not None:  # what then goes on as it does has the velocity that is expected
+        motion.before_means.assign(before[0][:count] - accelerations)
     motion.known.assign(known.astype(np.float32))

@@ -31,6 +31,7 @@ from warpgs.track.confidence import TOLERANCE_RADII, confidence
 from warpgs.track.config import FollowConfig, TrackConfig
 from warpgs.track.evidence import Evidence
 from warpgs.track.generations import Generations
+from warpgs.track.memory import Memory
 from warpgs.track.predict import Poses
 from warpgs.track.tracker import Tracker
 from warpgs.track.unexplained import Unexplained
@@ -257,18 +258,19 @@ class _Follower:
     def extra(self) -> dict[str, np.ndarray]:
         """What a resumed run needs beside poses and births."""
         waited = self._newcomers.waited
-        return {"waited": np.array([waited], np.int32)} if waited else {}
+        return self._tracker.memory.arrays() | ({"waited": np.array([waited], np.int32)} if waited else {})
 
     def resume(self, last: Pose, before: Pose | None) -> None:
         """Go on from what a run stored of a timestep and of the one before, None before the first."""
-        self._restore(*(pose and (pose.means, pose.rotations_wxyz) for pose in (last, before)))
+        poses = (pose and (pose.means, pose.rotations_wxyz) for pose in (last, before))
+        self._restore(*poses, Memory.read(last.extra))
         self._newcomers.waited = int(last.extra["waited"][0]) if "waited" in last.extra else 0
         if last.judgment is not None:
             self._confidence = last.judgment.confidence
 
-    def _restore(self, last: Poses, before: Poses | None) -> None:
+    def _restore(self, last: Poses, before: Poses | None, memory: Memory) -> None:
         self.poses = last
-        self._tracker.restore(last, before)
+        self._tracker.restore(last, before, memory)
 
     def step(self, frame: Frame, progress: Progress | None) -> tuple[dict[str, float], Gaussians | None]:
         """One more timestep: how it matches, as ``Tracker.step`` says, and the particles of what entered."""
@@ -279,9 +281,10 @@ class _Follower:
         born = None if cloud is None else self._engine.fit(cloud, self.gaussians, frame, self._corrections)
         if born is None or len(born) <= self._engine.config.follow.priors.neighbors:  # all need as many neighbors
             return match, None
+        memory = self._tracker.memory
         self._grow(Generations((*self._generations.parts, born)))
         last = np.concatenate([self.poses[0], born.means]), np.concatenate([self.poses[1], born.rotations_wxyz])
-        self._restore(last, before)
+        self._restore(last, before, memory)
         self._confidence = np.append(self._confidence, np.ones(len(born), np.float32))
         return match, born
 

@@ -15,6 +15,12 @@ from warpgs.optimize.adam import Adam
 from warpgs.particles import Particles
 from warpgs.track.config import RigidConfig
 
+REWEIGHTINGS = 4
+"""How often particles are weighed by how well they move with the others."""
+CAUCHY = 2.0
+"""One that errs by so many medians weighs half."""
+TINY = 1e-7
+"""Error that is none [scene radii]."""
 exp_map = rotation_funcs(wp.float32).exp_map
 
 
@@ -151,8 +157,23 @@ class Clusters:
         motions = np.tile(np.eye(4), (self.count, 1, 1))
         for cluster in np.unique(self.labels):
             rows = np.flatnonzero(self.labels == cluster)
-            motions[cluster] = fit_rigid(means_from[rows], means_to[rows])
+            motions[cluster], _ = common_motion(means_from[rows], means_to[rows])
         return motions
+
+
+def common_motion(means_from: np.ndarray, means_to: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rigid motion of most of some particles, shape [4, 4], and how far it misses each, shape [n].
+
+    Those that do not move with the others count little (Cauchy's weights): a tenth that stays on the floor would make
+    all a tenth too slow.
+    """
+    start, end = means_from.astype(np.float64), means_to.astype(np.float64)
+    weights = np.ones(len(start))
+    for _ in range(REWEIGHTINGS):
+        motion = fit_rigid(start, end, weights)
+        error = np.linalg.norm(start @ motion[:3, :3].T + motion[:3, 3] - end, axis=1)
+        weights = 1.0 / (1.0 + np.square(error / (CAUCHY * np.median(error) + TINY)))
+    return motion, error
 
 
 def _kmeans(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

@@ -33,20 +33,24 @@ from warpgs.track.config import FollowConfig, PriorConfig
 from warpgs.track.evidence import Evidence, Witness, evidence
 from warpgs.track.generations import Generations
 from warpgs.track.history import make_motion, remember
+from warpgs.track.memory import Memory
 from warpgs.track.neighborhood import Neighborhood
 from warpgs.track.predict import Poses, predict_linear, predict_rigid
 from warpgs.track.rigid import Clusters
+from warpgs.track.search import Search, bodies_of
 from warpgs.types import Frame, Gaussians
 
 REPORTED_STEPS = 10
 """A timestep's PSNR is the mean over so many last steps."""
+WIDE = 2.0
+"""Bodies are looked for so much farther away where no velocity is known."""
 
 
 class Tracker:
     """Follows the particles of a reconstructed first timestep through later ones, one frame at a time.
 
-    Its state is the poses of the last two timesteps and nothing else, so that a run can be resumed from what it stored.
-    When something enters, a new tracker of one more generation takes its place.
+    Its state is the poses of the last two timesteps and its ``memory``: a run can be resumed from what it stored. When
+    something enters, a new tracker of one more generation takes its place.
     """
 
     def __init__(
@@ -88,6 +92,12 @@ class Tracker:
         self._last: Poses = (gaussians.means, gaussians.rotations_wxyz)
         self._before: Poses | None = None
         self._unpredicted = True
+        self.memory = Memory.none(self._moving)
+        self._missed: np.ndarray | None = None
+        self._search = None
+        if config.search.draws and self._moving:
+            moving, still = (gaussians.select(rows) for rows in np.split(np.arange(count), [self._moving]))
+            self._search = Search(objective, moving.colors, still, config.search, seed)
         self._witness, self._shown = Witness(objective), -1
         self._loss = wp.zeros(1, dtype=wp.float64, device=device)
         self._neighborhood, self._rest = self._make_rest(config.priors, world_from_work)
@@ -140,11 +150,12 @@ class Tracker:
         """The particles of moving objects, where they were tracked to."""
         return self._foreground
 
-    def restore(self, last: Poses, before: Poses | None) -> None:
+    def restore(self, last: Poses, before: Poses | None, memory: Memory) -> None:
         """Go on from the poses of the last stored timestep and the one before it, None after the first.
 
-        Rows that ``before`` lacks were born at the last timestep: their velocity is not known yet.
+        Rows that ``before`` and ``memory`` lack were born at the last timestep: their velocity is not known yet.
         """
+        self.memory = memory.grown(self._moving)
         order = self._generations.order
         self._last = last[0][order], last[1][order]
         self._unpredicted = before is None or len(before[0]) < len(last[0])
@@ -175,10 +186,12 @@ class Tracker:
             ``psnr`` [dB], and the image ``loss``.
         """
         self._show(frame)
-        self._regroup()
+        bodies = self._regroup()
+        unseen = self.memory.unseen(self._clusters.labels) if self._clusters is not None else 0.0
         if self._motion is not None:
-            remember(self._motion, self._last, self._before, self._known)
-        predicted = self._predicted()
+            remember(self._motion, self._last, self._before, self._known, unseen)
+        predicted, expected = self._predicted(bodies, unseen)
+        predicted = self._searched(predicted, bodies, frame)
         self._upload(predicted)
         self._unpredicted = self._unpredicted or missed(self._foreground)
         match = self._optimize(frame.timestep, progress)
@@ -191,6 +204,8 @@ class Tracker:
             share = self._config.priors.tracked_rotation
             fit_local_rotations(means, rotations, self._rest, rotations, tracked_share=share)
         poses = self._download()
+        if expected is not None:
+            self._missed = np.where(self._known[:, None], poses[0][: self._moving] - expected, np.nan)
         self._before, self._last, self._unpredicted = self._last, poses, False
         self._known[:] = True
         stored = np.argsort(self._generations.order)
@@ -204,14 +219,17 @@ class Tracker:
         """
         if self._shown != frame.timestep:
             self._show(frame)
-        return evidence(self._witness.look(self._drawn, self._moving), self._foreground, self._rest)
+        found = evidence(self._witness.look(self._drawn, self._moving), self._foreground, self._rest)
+        self.memory, self._missed = self.memory.learnt(self._missed, found), None
+        return found
 
     def _show(self, frame: Frame) -> None:
         self._objective.load(frame)
         self._shown = frame.timestep
 
-    def _regroup(self) -> None:
-        """Decide from the last poses who holds together, and what the priors refer to."""
+    def _regroup(self) -> list[np.ndarray]:
+        """Decide from the last poses who holds together, and what the priors refer to; returns the bodies, the largest
+        first."""
         means = self._last[0][: self._moving]
         if self._rest is not None:
             if self._config.regroup:
@@ -221,22 +239,43 @@ class Tracker:
                 self._rest.set_reference(self._foreground.means, self._foreground.rotations)
         if self._clusters is not None and self._config.regroup:
             self._clusters.regroup(means)
+        return [np.arange(self._moving)] if self._rest is None else bodies_of(self._rest)
 
-    def _predicted(self) -> Poses:
-        prediction = self._config.prediction
-        if self._before is None or prediction == "none" or not self._moving:
-            return self._last
+    def _predicted(self, bodies: Sequence[np.ndarray], unseen: np.ndarray | float) -> tuple[Poses, np.ndarray | None]:
+        """Where particles are expected, those out of sight by their acceleration ``unseen`` too; and where the centers
+        of what moves would be without it, None where no velocity is known."""
+        prediction, moving = self._config.prediction, self._moving
+        if self._before is None or prediction == "none" or not moving:
+            return self._last, None
         # frozen particles stay bit for bit: renormalizing a quaternion may change its last digit
-        count = self._moving if prediction == "rigid" else len(self._active)
+        count = moving if prediction == "rigid" else len(self._active)
         before, last = ((poses[0][:count], poses[1][:count]) for poses in (self._before, self._last))
         if prediction == "linear":
-            predicted = predict_linear(before, last)
+            means, rotations = predict_linear(before, last)
         else:
-            predicted = predict_rigid(before, last, self._clusters)
-        return tuple(
+            means, rotations = predict_rigid(before, last, self._clusters, bodies)
+        expected = means[:moving].copy()
+        means[:moving] += unseen
+        predicted = tuple(
             np.concatenate([moved, held[count:]]).astype(np.float32)
-            for moved, held in zip(predicted, self._last, strict=True)
+            for moved, held in zip((means, rotations), self._last, strict=True)
         )
+        return predicted, expected
+
+    def _searched(self, predicted: Poses, bodies: Sequence[np.ndarray], frame: Frame) -> Poses:
+        """``predicted``, with bodies that it misses where they were found."""
+        if self._search is None:
+            return predicted
+        moving = self._moving
+        found = self._search.improve(
+            self._last[0][:moving],
+            (predicted[0][:moving], predicted[1][:moving]),
+            bodies,
+            masked=frame.masks is not None,
+            wide=WIDE if self._before is None else 1.0,
+            timestep=frame.timestep,
+        )
+        return tuple(np.concatenate([new, old[moving:]]) for new, old in zip(found, predicted, strict=True))
 
     def _optimize(self, timestep: int, progress: Progress | None) -> dict[str, float]:
         """Both stages; returns the mean PSNR of the last steps, and the image loss of the very last."""
