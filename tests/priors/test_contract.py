@@ -103,16 +103,17 @@ def test_contact_with_a_solid_is_as_deep_as_its_signed_distance(radius, device):
     turn = Rotation.from_quat(BLOCK.rotation_wxyz, scalar_first=True)
     for seed in range(5):
         world = World.random(64, seed=seed)
-        size, points = materials.spacing(world), world.now[0]
-        beyond = np.abs(turn.inv().apply(points - BLOCK.center_m)) - 0.5 * np.array(BLOCK.size_m)
-        from_block = np.linalg.norm(np.maximum(beyond, 0.0), axis=1) + np.minimum(beyond.max(axis=1), 0.0)
-        from_sphere = np.linalg.norm(points - SPHERE.center_m, axis=1) - SPHERE.radius_m
+        size, points = materials.spacing(world), np.stack([world.now[0], world.first[0]])
+        beyond = np.abs((points - BLOCK.center_m) @ turn.as_matrix()) - 0.5 * np.array(BLOCK.size_m)
+        from_block = np.linalg.norm(np.maximum(beyond, 0.0), axis=2) + np.minimum(beyond.max(axis=2), 0.0)
+        from_sphere = np.linalg.norm(points - SPHERE.center_m, axis=2) - SPHERE.radius_m
         for surface, distances, rtol in (
             (SPHERE, from_sphere, 1e-12),
             (BLOCK, from_block, 1e-12),
             (block_mesh(), from_block, 1e-6),  # its vertices are float32
         ):
-            expected = np.mean(np.maximum(radius - distances / size, 0.0) ** 2 / 2.0)
+            now, first = distances / size
+            expected = np.mean(np.maximum(np.minimum(radius, first) - now, 0.0) ** 2 / 2.0)
             assert expected > 1e-3
             value = Result.of(ContactPrior(1.0, surface, radius), world, wp.float64, device).value
             np.testing.assert_allclose(value, expected, rtol=rtol)

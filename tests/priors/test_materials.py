@@ -159,6 +159,16 @@ def test_friction_holds_up_to_coulombs_limit(device):
         np.testing.assert_allclose(result.adj_means[:, 1], 0.0, atol=1e-15)
 
 
+def test_contact_leaves_what_was_below_the_floor_at_first_alone(device):
+    world = World.random()
+    low = world.first[0] - [0.0, 0.0, world.first[0][:, 2].mean()]
+    sunk = replace(world, first=(low, world.first[1])).at_rest()
+    assert (low[:, 2] < 0.0).any() and value(ContactPrior(), sunk, device) == 0.0
+    deeper = replace(sunk, now=(low - [0.0, 0.0, 0.1], world.first[1]))
+    depth = np.maximum(np.minimum(low[:, 2], 0.0) + 0.1 - low[:, 2], 0.0) / materials.spacing(sunk)
+    assert value(ContactPrior(), deeper, device) == pytest.approx(np.mean(depth**2 / 2.0))
+
+
 def test_penetration_leaves_what_touched_at_first_and_one_part_alone(device):
     world = World.random()
     assert value(PenetrationPrior(distance=50.0), world.at_rest(), device) == 0.0

@@ -3,6 +3,9 @@
 The push is a quadratic penalty. Friction is Coulomb's, made smooth and explicit in the normal force as in incremental
 potential contact (Li et al. 2020): it opposes the displacement since the last instant, with the normal and the push
 that the particle had then; displacements of less than ``creep`` meet only part of it.
+
+What was inside at the first timestep may be as deep later: particles of what stands on a floor lie below it by their
+errors, and pushed out they would lift it.
 """
 
 from dataclasses import dataclass
@@ -46,6 +49,7 @@ def contact_kernel(dtype: type) -> Any:
         distances: wp.array(dtype=real),
         last_normals: wp.array(dtype=vec3),
         last_distances: wp.array(dtype=real),
+        first_distances: wp.array(dtype=real),
         radius: real,
         friction: wp.array(dtype=real),
         creep: real,
@@ -58,11 +62,12 @@ def contact_kernel(dtype: type) -> Any:
         i = wp.tid()
         energy = real(0.0)
         gradient = vec3()
-        depth = radius - distances[i]
+        begins = wp.min(radius, first_distances[i])
+        depth = begins - distances[i]
         if depth > real(0.0):
             energy += real(0.5) * scale * depth * depth
             gradient -= (scale * depth) * normals[i]
-        last_depth = radius - last_distances[i]
+        last_depth = begins - last_distances[i]
         if creep > real(0.0) and last_depth > real(0.0):
             moved = means[i] - last_means[i]
             across = moved - last_normals[i] * wp.dot(last_normals[i], moved)
@@ -80,7 +85,7 @@ def contact_kernel(dtype: type) -> Any:
 
 @dataclass(frozen=True)
 class ContactPrior(Prior):
-    """Mean over particles of depth^2 / 2 plus friction, depth in units of ``rest.spacing``.
+    """Mean over particles of depth^2 / 2 plus friction, depth in units of ``rest.spacing`` and beyond that at first.
 
     Friction: mu_i times the last depth times the displacement along the surface since then. ``weight`` over the number
     of particles is the stiffness against which a particle rests.
@@ -92,7 +97,7 @@ class ContactPrior(Prior):
     """What particles do not enter, in the frame of the scene. Four numbers are the normal and the offset of a plane,
     text is the name of a mesh file."""
     radius: float = 0.0
-    """How far from the surface contact begins [``rest.spacing``]."""
+    """How far from the surface contact begins [``rest.spacing``], unless a particle was closer at first."""
     friction: float | Parameter = 0.0
     """mu, Coulomb's ratio, of each particle or of all. Acts where the state knows its motion."""
     creep_per_s: float = 0.1
@@ -108,7 +113,7 @@ class ContactPrior(Prior):
 
     def accumulate(self, state: State, rest: Rest, loss: wp.array) -> None:
         count, radius, friction = rest.means.size, self.radius * rest.spacing, parameter(self.friction, rest)
-        found = rest.once((self, "found"), lambda: _Found.room(rest))
+        found = rest.once((self, "found"), lambda: _Found.of(self.surface, rest, radius))
         signed_distances(self.surface, state.means, rest, found.normals, found.distances, within=radius)
         creep, last_means = 0.0, state.means
         if state.motion is not None and (isinstance(self.friction, Parameter) or self.friction > 0.0):
@@ -119,7 +124,7 @@ class ContactPrior(Prior):
             count,
             [
                 *(state.means, last_means),
-                *(found.normals, found.distances, found.last_normals, found.last_distances),
+                *(found.normals, found.distances, found.last_normals, found.last_distances, found.first_distances),
                 *(radius, friction.values, creep, self.weight / (max(count, 1) * rest.spacing**2)),
             ],
             [loss, state.adj_means, friction.gradient],
@@ -130,14 +135,18 @@ class ContactPrior(Prior):
 
 @dataclass(frozen=True, eq=False)
 class _Found:
-    """Scratch: normals and distances [unit of ``rest``] of the surface now and at the last instant, shape [n]."""
+    """Normals and distances [unit of ``rest``] of the surface now, at the last instant and at rest, shape [n]."""
 
     normals: wp.array
     distances: wp.array
     last_normals: wp.array
     last_distances: wp.array
+    first_distances: wp.array
 
     @staticmethod
-    def room(rest: Rest) -> "_Found":
-        kinds = [wp.types.vector(3, rest.dtype), rest.dtype] * 2
-        return _Found(*(wp.zeros(rest.means.size, dtype=kind, device=rest.means.device) for kind in kinds))
+    def of(surface: Surface, rest: Rest, within: float) -> "_Found":
+        vec3 = wp.types.vector(3, rest.dtype)
+        kinds = [vec3, rest.dtype, vec3, rest.dtype, rest.dtype]
+        found = _Found(*(wp.zeros(rest.means.size, dtype=kind, device=rest.means.device) for kind in kinds))
+        signed_distances(surface, rest.means, rest, found.normals, found.first_distances, within=within)
+        return found
