@@ -16,9 +16,10 @@ from warpgs.cli.shared import Flag, LayoutName, Verb, parse_timesteps, progress_
 class Masks:
     """Make masks of what moves, for a recording without any whose cameras stand still.
 
-    The background of each camera is what returns over time and does not move; what differs from it is foreground,
-    shadows apart. Then the cameras are held against each other: what no other confirms goes, and what most of them see
-    fills what one missed. Look at masks.png before tracking with --masks.
+    The background of each camera is what returns over time, goes on at its borders, does not move and has other colors
+    than what does; what differs from it is foreground, shadows apart. Then the cameras are held against each other:
+    what no other confirms goes, and what most of them see fills what one missed. Look at masks.png before tracking with
+    --masks.
 
     Example: warpgs masks captures/juggle --output juggle-masks, then warpgs track captures/juggle --masks juggle-masks
     --run runs/juggle

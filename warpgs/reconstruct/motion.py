@@ -1,4 +1,4 @@
-"""Masks of what moves, for recordings without any: static cameras tell the background by what returns over time.
+"""Masks of what moves, for recordings without any: static cameras tell the background (backplate.py).
 
 What differs from the background is foreground, unless it is the same pattern made darker: a shadow (compare Jacques et
 al. 2005). Where cameras stand around the scene, what they agree on in space cleans the masks.
@@ -36,7 +36,7 @@ SHADOW_MISFIT = 0.04
 """Root mean square (0..1) of what such a number leaves over, at most."""
 SHADOW_ODDS = -2.0
 """What has the colors of foreground is none, log of the odds for background."""
-BODY_ODDS = -4.0
+BODY_ODDS = -3.0
 """Below such odds, of a pixel's color and of the background there together, it is foreground without any difference:
 bodies that are always in the way are taken for background."""
 FILL_ODDS = 1.0
