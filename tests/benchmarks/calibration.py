@@ -32,6 +32,10 @@ from warpgs.types import GroundTruth, Tracks
 
 FIT = ("tumble", "plain", "thin", "cloth", "stack", "hidden", "enter+take2", "tumble+four")
 """Scenes that the coefficients are fitted on."""
+LOST = ("thin",)
+"""Those of them that are tracked without the search too, so that something is lost: the model must see what that looks
+like."""
+WITHOUT_SEARCH = "follow.search.draws=0"
 VANISH = ("hidden", "enter+take2")
 """Those of them in which something goes out of sight, which memory is fitted on."""
 VERIFY = (
@@ -50,6 +54,8 @@ class Calibration:
     """Keeps what was tracked: one file per recording and setting."""
     fit: tuple[str, ...] = FIT
     """Scenes to fit the coefficients on."""
+    lost: tuple[str, ...] = LOST
+    """Scenes that are fitted to as they are tracked without the search too."""
     vanish: tuple[str, ...] = VANISH
     """Those to fit memory on: something goes out of sight there."""
     verify: tuple[str, ...] = VERIFY
@@ -82,6 +88,9 @@ def main(calibration: Calibration) -> None:
         {scene: collect(scene, calibration) for scene in scenes}
         for scenes in (calibration.fit, calibration.vanish, calibration.verify)
     )
+    setting = calibration.setting + ("," if ":" in calibration.setting else ":") + WITHOUT_SEARCH
+    for scene in calibration.lost:
+        fitted[f"{scene} without the search"] = collect(scene, replace(calibration, setting=setting))
     model = fit_memory(list(vanish.values()), fit(list(fitted.values())))
     for name, value in asdict(model).items():
         print(f"    {name}: float = {value:.4g}")

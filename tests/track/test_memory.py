@@ -67,7 +67,7 @@ def test_no_velocity_teaches_nothing():
 def test_only_clusters_out_of_sight_are_accelerated():
     accelerations = np.arange(12, dtype=np.float32).reshape(4, 3)
     sight = np.array([0.0, 1.5 * OUT_OF_SIGHT, 0.0, 3.0 * OUT_OF_SIGHT], np.float32)
-    unseen = Memory(accelerations, sight, sight).unseen(np.array([2, 2, 0, 0]))  # and there is no 1
+    unseen = Memory(accelerations, sight, sight, sight).unseen(np.array([2, 2, 0, 0]))  # and there is no 1
     np.testing.assert_allclose(unseen[:2], np.tile(accelerations[:2].mean(axis=0), (2, 1)))
     assert (unseen[2:] == 0.0).all()
 

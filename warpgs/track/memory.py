@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from warpgs.track.confidence import TOLERANCE_RADII, sight
+from warpgs.track.confidence import TOLERANCE_RADII, confidence, sight
 from warpgs.track.evidence import Evidence
 
 LESSONS = 6.0
@@ -37,12 +37,14 @@ class Memory:
     """Timesteps that it is the mean of, LESSONS at most, float32, shape [m]."""
     sight: np.ndarray
     """How far the pictures of the last timestep decide, 0..1, float32, shape [m]."""
+    confidence: np.ndarray
+    """How far its pose there can be trusted, 0..1, float32, shape [m]."""
 
     @staticmethod
     def none(count: int) -> Memory:
         """Of particles that are new."""
         zeros, ones = np.zeros(count, np.float32), np.ones(count, np.float32)
-        return Memory(accelerations=np.zeros((count, 3), np.float32), lessons=zeros, sight=ones)
+        return Memory(accelerations=np.zeros((count, 3), np.float32), lessons=zeros, sight=ones, confidence=ones)
 
     @staticmethod
     def read(arrays: Mapping[str, np.ndarray]) -> Memory:
@@ -73,7 +75,8 @@ class Memory:
             weight = plain * np.minimum(1.0, IMPACT_RADII / np.maximum(np.linalg.norm(news, axis=1), 1e-12))
             lessons = np.minimum(lessons + weight, LESSONS)
             accelerations = accelerations + (weight / np.maximum(lessons, 1.0))[:, None] * news
-        return Memory(*(array.astype(np.float32) for array in (accelerations, lessons, sight(evidence))))
+        trusted = confidence(evidence, self.confidence)
+        return Memory(*(each.astype(np.float32) for each in (accelerations, lessons, sight(evidence), trusted)))
 
     def unseen(self, labels: np.ndarray) -> np.ndarray:
         """The acceleration of each particle whose cluster is out of sight, a median over the cluster; 0 of all others.

@@ -25,9 +25,8 @@ from warpgs.reconstruct.objective import Objective
 from warpgs.reconstruct.refine import joined_turns, turned_cameras
 from warpgs.reconstruct.seed import seed_from_cloud, seed_without_cloud
 from warpgs.run import Pose, Run
-from warpgs.run.arrays import share_bytes, shares_of
 from warpgs.track.births import Newcomers, fit_newcomers
-from warpgs.track.confidence import TOLERANCE_RADII, confidence
+from warpgs.track.confidence import TOLERANCE_RADII
 from warpgs.track.config import FollowConfig, TrackConfig
 from warpgs.track.evidence import Evidence
 from warpgs.track.generations import Generations
@@ -243,7 +242,6 @@ class _Follower:
         self._newcomers = Newcomers(config.follow.births, config.reconstruct.seed, engine.device, self._unexplained)
         self._grow(Generations((first.gaussians, *births)))
         self.poses: Poses = self._generations.all.means, self._generations.all.rotations_wxyz
-        self._confidence = np.ones(len(self.poses[0]), np.float32)
 
     def _grow(self, generations: Generations) -> None:
         self._generations = generations
@@ -265,8 +263,6 @@ class _Follower:
         poses = (pose and (pose.means, pose.rotations_wxyz) for pose in (last, before))
         self._restore(*poses, Memory.read(last.extra))
         self._newcomers.waited = int(last.extra["waited"][0]) if "waited" in last.extra else 0
-        if last.judgment is not None:
-            self._confidence = last.judgment.confidence
 
     def _restore(self, last: Poses, before: Poses | None, memory: Memory) -> None:
         self.poses = last
@@ -285,18 +281,16 @@ class _Follower:
         self._grow(Generations((*self._generations.parts, born)))
         last = np.concatenate([self.poses[0], born.means]), np.concatenate([self.poses[1], born.rotations_wxyz])
         self._restore(last, before, memory)
-        self._confidence = np.append(self._confidence, np.ones(len(born), np.float32))
         return match, born
 
     def judge(self, frame: Frame) -> tuple[Judgment, Evidence]:
         """How far the poses at this timestep can be trusted, in the order of storage, and what that rests on."""
         evidence = self._tracker.evidence(frame)
         judged = self._generations.order[: len(evidence.visibility)]
-        shares = {"confidence": confidence(evidence, self._confidence[judged]), "visibility": evidence.visibility}
+        shares = {"confidence": self._tracker.memory.confidence, "visibility": evidence.visibility}
         stored = {name: np.ones(len(self.poses[0]), np.float32) for name in shares}
         for name, of_moving in shares.items():
             stored[name][judged] = of_moving
-        self._confidence = shares_of(share_bytes(stored["confidence"]))  # as a resumed run reads it
         return Judgment(**stored, tolerance=TOLERANCE_RADII * self._engine.working.unit_m), evidence
 
     def _missed(self, predicted: Particles, frame: Frame) -> bool:
