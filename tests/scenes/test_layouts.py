@@ -97,12 +97,7 @@ def _apart(cameras: list[Camera]) -> np.ndarray:
 def displacements(scene: Scene, of: PointCloud) -> np.ndarray:
     """How far the tracks nearest to the foreground of a cloud go, from the first timestep to the last, shape [n, 3]."""
     fast = PRESETS["fast"]
-    follow = replace(
-        fast.follow,
-        rigid=replace(fast.follow.rigid, steps=30, first_steps=60),
-        free=replace(fast.follow.free, steps=30),
-    )
-    config = replace(fast, reconstruct=replace(fast.reconstruct, steps=100), follow=follow)
+    config = replace(fast, reconstruct=replace(fast.reconstruct, steps=100))
     states = [state.gaussians for state in track(scene, config)]
     foreground = states[0].foreground > 0.5
     nearest = cKDTree(states[0].means[foreground]).query(of.points[of.foreground])[1]

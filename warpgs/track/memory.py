@@ -87,9 +87,9 @@ class Memory:
         Returns:
             Shape [m, 3], float32 [scene radii per timestep^2].
         """
-        sight = np.bincount(labels, self.sight) / np.maximum(np.bincount(labels), 1)
+        seen = np.bincount(labels, self.sight) / np.maximum(np.bincount(labels), 1)
         accelerations = np.zeros_like(self.accelerations)
-        for cluster in np.flatnonzero(sight < OUT_OF_SIGHT):
+        for cluster in np.flatnonzero(seen < OUT_OF_SIGHT):
             rows = labels == cluster
             if rows.any():
                 accelerations[rows] = np.median(self.accelerations[rows], axis=0)
