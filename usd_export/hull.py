@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull, QhullError, cKDTree
 from scipy.spatial.transform import Rotation
 
 from usd_export.form import opacities, scales
+from warpgs.math.graph import connected_pieces
 from warpgs.types import Gaussians
 
 MAX_VERTICES = 64
@@ -99,8 +98,7 @@ def of_the_shape(gaussians: Gaussians) -> np.ndarray:
     # Linked to what is about as near as neighbors are elsewhere: cells that touch, even if at a corner.
     cells, cell = np.unique(np.floor(points / max(CELL * spacing(points), 1e-12)), axis=0, return_inverse=True)
     pairs = cKDTree(cells).query_pairs(1.5, p=np.inf, output_type="ndarray")
-    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=2 * (len(cells),))
-    labels = connected_components(graph, directed=False)[1][cell.ravel()]
+    labels = connected_pieces(*pairs.T, len(cells))[cell.ravel()]
     counts = np.bincount(labels)
     return solid[counts[labels] >= min(STRAY_SHARE * len(solid), counts.max())]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from warpgs.bodies.field import Field, make_field
 from warpgs.bodies.fit import fit_parts
@@ -14,6 +12,7 @@ from warpgs.bodies.motion import distances, fit_generations, typical
 from warpgs.bodies.parts import BACKGROUND, DEFORMABLE, Parts
 from warpgs.bodies.patches import Moments, cut, grow
 from warpgs.checks import check_finite, refuse
+from warpgs.math.graph import connected_pieces, members
 from warpgs.types import Tracks
 
 LOOSE = -1
@@ -294,8 +293,7 @@ def _without_pockets(field: Field, label: np.ndarray, regions: list[Region], lim
 
 def _pieces(field: Field, rows: np.ndarray) -> list[np.ndarray]:
     """Some particles, piece by connected piece."""
-    piece = _components(field, rows, np.zeros(len(rows), int))
-    return np.split(rows[np.argsort(piece, kind="stable")], np.cumsum(np.bincount(piece))[:-1])
+    return [rows[piece] for piece in members(_components(field, rows, np.zeros(len(rows), int)))]
 
 
 def _components(field: Field, rows: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -304,8 +302,7 @@ def _components(field: Field, rows: np.ndarray, group: np.ndarray) -> np.ndarray
     place[rows] = np.arange(len(rows))
     here, to = np.repeat(np.arange(len(rows)), field.neighbors.shape[1]), place[field.neighbors[rows].ravel()]
     joined = (to >= 0) & (group[here] == group[to])
-    graph = coo_matrix((np.ones(joined.sum(), bool), (here[joined], to[joined])), (len(rows), len(rows)))
-    return connected_components(graph, directed=False)[1]
+    return connected_pieces(here[joined], to[joined], len(rows))
 
 
 def _without_small(field: Field, label: np.ndarray, least: int) -> np.ndarray:

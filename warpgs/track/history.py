@@ -28,11 +28,11 @@ def remember(motion: Motion, last: Any, before: Any, known: np.ndarray, accelera
         accelerations: By how much velocities are expected to change until the next timestep, shape [n, 3], or 0.
     """
     count = motion.known.size
+    if before is not None:  # what then goes on as it does has the velocity that is expected
+        before = before[0][:count] - accelerations, before[1]
     pairs = ((last, motion.last_means, motion.last_rotations), (before, motion.before_means, motion.before_rotations))
     for poses, means, rotations in pairs:
         earlier = last if poses is None else poses
         means.assign(earlier[0][:count])
         rotations.assign(np.roll(earlier[1][:count], -1, axis=1))
-    if before is not None:  # what then goes on as it does has the velocity that is expected
-        motion.before_means.assign(before[0][:count] - accelerations)
     motion.known.assign(known.astype(np.float32))

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import warp as wp
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
+from warpgs.math.graph import connected_pieces, members
 from warpgs.math.pinhole import view_struct
 from warpgs.priors import Rest
 from warpgs.query.geometry import inside, project, to_camera
@@ -107,10 +106,8 @@ def bodies_of(rest: Rest) -> list[np.ndarray]:
     """What holds together: the particles of each connected piece of neighbors, those of the largest first."""
     neighbors, weights = rest.neighbors.numpy(), rest.weights.numpy()
     here, place = np.nonzero(weights > TIE)
-    graph = coo_matrix((np.ones(len(here), bool), (here, neighbors[here, place])), 2 * [len(neighbors)])
-    piece = connected_components(graph, directed=False)[1]
-    rows = np.split(np.argsort(piece, kind="stable"), np.cumsum(np.bincount(piece))[:-1])
-    return sorted(rows, key=len, reverse=True)
+    pieces = members(connected_pieces(here, neighbors[here, place], len(neighbors)))
+    return sorted(pieces, key=len, reverse=True)
 
 
 class Search:
@@ -250,8 +247,8 @@ class _Look:
         sure = []
         for view, depth in zip(self.views, self.depths, strict=True):
             camera = self.objective.cameras[view]
-            whole = inside(project(points, camera)[0], camera).all()
-            sure.append(whole & _unhidden(points, camera, depth))
+            points_px, z = _seen_at(points, camera)
+            sure.append(inside(points_px, camera).all() & _unhidden(points_px, z, camera, depth))
         return np.stack(sure)
 
     def _questions(self, samples: np.ndarray, visible: np.ndarray) -> list[list]:
@@ -285,21 +282,26 @@ class _Look:
 
 def _visible(means: np.ndarray, camera: Camera, background: np.ndarray) -> np.ndarray:
     """Which particles a camera sees: those that neither others nor background of such depths hide, shape [m], bool."""
-    result = _unhidden(means, camera, background)
+    points_px, z = _seen_at(means, camera)
+    result = _unhidden(points_px, z, camera, background)
     rows = np.flatnonzero(result)
-    x, y = np.floor(project(means[rows], camera)[0] * (CELLS / camera.width)).astype(int).T
-    z, cell = to_camera(means[rows], camera)[:, 2], y * CELLS + x
+    x, y = np.floor(points_px[rows] * (CELLS / camera.width)).astype(int).T
+    cell = y * CELLS + x
     nearest = np.full(cell.max(initial=0) + 1, np.inf)
-    np.minimum.at(nearest, cell, z)
-    result[rows] = z < nearest[cell] + SLACK
+    np.minimum.at(nearest, cell, z[rows])
+    result[rows] = z[rows] < nearest[cell] + SLACK
     return result
 
 
-def _unhidden(means: np.ndarray, camera: Camera, background: np.ndarray) -> np.ndarray:
+def _seen_at(means: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in a camera's picture [px], shape [m, 2], and depths, shape [m]."""
+    return project(means, camera)[0], to_camera(means, camera)[:, 2]
+
+
+def _unhidden(points_px: np.ndarray, z: np.ndarray, camera: Camera, background: np.ndarray) -> np.ndarray:
     """Which particles are in a camera's picture and not behind background of such depths, shape [m], bool."""
-    points_px, _ = project(means, camera)
     result = inside(points_px, camera)
     x, y = points_px[result].astype(int).T
     depth = np.where(background[y, x] > 0.0, background[y, x], np.inf)
-    result[result] = to_camera(means[result], camera)[:, 2] < depth + DEEP
+    result[result] = z[result] < depth + DEEP
     return result
